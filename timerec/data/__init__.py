@@ -1,0 +1,1 @@
+"""Reading, cleaning, indexing and sharding of logs (Ray Data)."""

@@ -1,0 +1,47 @@
+"""Connecting to Ray: a private local one by default, a running cluster where an address is given."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_worker_niceness": "0",
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    "OMP_NUM_THREADS": "1",  # two OpenMP threads a worker collapse when workers compete for cores
+}
+
+
+def connect(address: str = "", num_cpus: int | None = None) -> None:
+    """Connect this process to Ray, once; a second call is a no-op.
+
+    Args:
+        address: a Ray address; empty means RAY_ADDRESS, or else a private local Ray with the dashboard off.
+        num_cpus: logical CPUs of the private Ray; by default the machine's cores plus two, since drivers and
+            data tasks wait more than they compute.
+    """
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    import ray  # after the environment: Ray reads it on import
+
+    if ray.is_initialized():
+        return
+    address = address or os.environ.get("RAY_ADDRESS", "")
+    if address:
+        ray.init(address=address, logging_level=logging.WARNING)
+    else:
+        cpus = num_cpus or max(4, (os.cpu_count() or 2) + 2)
+        ray.init(num_cpus=cpus, include_dashboard=False, logging_level=logging.WARNING, log_to_driver=False)
+    ray.data.DataContext.get_current().use_datasource_v2 = False
+    ray.data.DataContext.get_current().enable_progress_bars = False
+
+
+def disconnect() -> None:
+    """Leave Ray; a private local one is stopped."""
+    import ray
+
+    if ray.is_initialized():
+        ray.shutdown()

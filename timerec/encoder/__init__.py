@@ -1,0 +1,1 @@
+"""Language models that read item texts, and the time-aware encoder of a user's history."""

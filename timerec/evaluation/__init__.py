@@ -1,0 +1,1 @@
+"""Leak-free judging: protocol, metrics, baselines, report."""

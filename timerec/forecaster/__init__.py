@@ -1,0 +1,1 @@
+"""Forecasts of item series and the features drawn from them."""

@@ -1,0 +1,1 @@
+"""Joining taste, momentum, habit and context into one score."""

@@ -1,0 +1,1 @@
+"""Fine-tuning of the joint model, data-parallel on Ray Train."""
