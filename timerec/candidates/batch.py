@@ -1,0 +1,85 @@
+"""Requests in bulk: candidates, features and history windows of many requests as padded arrays."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from timerec.candidates.pairs import Layout, Sources, Workspace, request
+from timerec.counters import before
+
+
+class Batch(NamedTuple):
+    """B requests, padded to C candidates and L events of history."""
+
+    items: NDArray[np.int32]  # [B, C], 0 where padded
+    count: NDArray[np.int32]  # [B] candidates
+    standard: NDArray[np.int32]  # [B] of which the first are the request's own candidates, whatever was asked for
+    features: NDArray[np.float32]  # [B, C, F]
+    context: NDArray[np.float32]  # [B, G]
+    history: NDArray[np.int32]  # [B, L] latest events, the newest last; -1 where padded
+    gaps: NDArray[np.float32]  # [B, L] log1p of seconds between event and request
+    values: NDArray[np.float32]  # [B, L] log1p of event values
+
+
+def build(
+    sources: Sources,
+    ws: Workspace,
+    layout: Layout,
+    users: NDArray[np.int32],
+    times: NDArray[np.int64],
+    *,
+    extra_start: NDArray[np.int64],
+    extra_item: NDArray[np.int32],
+    history: int,
+    capacity: int = 512,
+) -> Batch:
+    """Features of the requests (users[r], times[r]), each with its extras extra_item[extra_start[r] : extra_start[r + 1]].
+
+    Args:
+        users: indices, -1 for strangers; times: unix seconds.
+        history: L, events of the history window.
+        capacity: most standard candidates a request.
+    """
+    n = len(users)
+    longest = capacity + int(np.diff(extra_start).max(initial=0))
+    items = np.zeros((n, longest), np.int32)
+    count, standard = np.zeros(n, np.int32), np.zeros(n, np.int32)
+    features = np.empty((n, longest, layout.width), np.float32)
+    context = np.zeros((n, len(layout.context)), np.float32)
+    window = np.full((n, history), -1, np.int32)
+    gaps, values = np.zeros((n, history), np.float32), np.zeros((n, history), np.float32)
+    _fill(
+        sources, ws, users.astype(np.int64), times, extra_start, extra_item, items, count, standard, features, context,
+        window, gaps, values,
+    )  # fmt: skip
+    widest = max(int(count.max(initial=1)), 1)
+    features = np.ascontiguousarray(features[:, :widest])
+    features[np.arange(widest)[None, :] >= count[:, None]] = 0.0
+    return Batch(items[:, :widest].copy(), count, standard, features, context, window, gaps, values)
+
+
+@njit(cache=True, nogil=True)
+def _fill(
+    sources, ws, users, times, extra_start, extra_item, items, count, standard, features, context, window, gaps, values
+):
+    log = sources.log
+    length = window.shape[1]
+    for r in range(len(users)):
+        extra = extra_item[extra_start[r] : extra_start[r + 1]]
+        standard[r], count[r] = request(
+            sources, ws, users[r], times[r], extra, items[r], features[r], context[r]
+        )
+        items[r, count[r] :] = 0
+        if users[r] < 0:
+            continue
+        begin = log.user_start[users[r]]
+        known = before(log.event_time, begin, log.user_size[users[r]], times[r])
+        for k in range(min(known, length)):
+            j = begin + known - 1 - k
+            window[r, length - 1 - k] = log.event_item[j]
+            gaps[r, length - 1 - k] = np.log1p(times[r] - log.event_time[j])
+            values[r, length - 1 - k] = np.log1p(max(log.event_value[j], 0.0))

@@ -1,0 +1,252 @@
+"""Candidates of a request and the features of each, as of t: the one kernel that training, batch and online answers share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from timerec.candidates import context, habit, momentum, neighbours, text, trending
+from timerec.counters import before
+from timerec.eventlog import TOP, EventLog
+
+OWN = 150  # the user's own items
+NEAR = 30  # by each neighbour score
+TREND = 16  # by each half-life
+TOUCHED = 60_000  # items with a neighbour score that are looked at
+
+
+class ForecastTable(NamedTuple):
+    """Forecast features of every item at every step; a row holds what is known at the end of its step."""
+
+    offsets: NDArray[np.int64]  # [I + 1]
+    first_step: NDArray[np.int32]  # [I]
+    values: NDArray[np.float32]  # [rows, F]
+    origin: int  # unix seconds
+    step: int  # seconds
+
+
+class Sources(NamedTuple):
+    """Everything that a request is answered from."""
+
+    log: EventLog
+    forecast: ForecastTable
+    vectors: NDArray[np.float32]  # [I, D] reduced text vectors, unit rows or zero
+    repeats: bool
+
+
+class Workspace(NamedTuple):
+    """Scratch memory of one thread; clean between requests."""
+
+    item_slot: NDArray[np.int32]
+    category_slot: NDArray[np.int32]
+    candidate_slot: NDArray[np.int32]
+    identity: NDArray[np.int32]
+    near: NDArray[np.float32]
+    touched: NDArray[np.int32]
+    own: NDArray[np.int32]
+    own_decay: NDArray[np.float64]
+    own_stats: NDArray[np.float64]
+    group: NDArray[np.int32]
+    group_decay: NDArray[np.float64]
+    group_stats: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Names of the feature columns and the group each belongs to."""
+
+    names: list[str]
+    groups: dict[str, slice]
+    context: list[str]
+
+    @property
+    def width(self) -> int:
+        return len(self.names)
+
+
+def layout(attributes: list[str], forecasts: list[str]) -> Layout:
+    """Columns of the pair features for a log with these attribute and forecast columns."""
+    taste = neighbours.FEATURES + text.FEATURES
+    habits = habit.ITEM_FEATURES + habit.CATEGORY_FEATURES
+    levels = [f"{name}_{part}" for name in attributes for part in ("level", "change", "known")]
+    moment = momentum.ITEM_FEATURES + levels + [f"forecast_{name}" for name in forecasts]
+    first, second = len(taste), len(taste) + len(habits)
+    groups = {
+        "taste": slice(0, first),
+        "habit": slice(first, second),
+        "momentum": slice(second, second + len(moment)),
+    }
+    return Layout(taste + habits + moment, groups, list(context.FEATURES))
+
+
+def workspace(log: EventLog) -> Workspace:
+    """Scratch memory for requests on `log`."""
+    n_items, n_categories = log.n_items, len(log.category_start)
+    longest = int(log.user_size.max()) if len(log.user_size) else 0
+    items, categories = min(longest, n_items) + 1, min(longest, n_categories) + 1
+    width = len(log.half_lives)
+    return Workspace(
+        item_slot=np.full(n_items, -1, np.int32),
+        category_slot=np.full(n_categories, -1, np.int32),
+        candidate_slot=np.full(n_items, -1, np.int32),
+        identity=np.arange(n_items, dtype=np.int32),
+        near=np.zeros((n_items, 4), np.float32),
+        touched=np.zeros(min(n_items, TOUCHED), np.int32),
+        own=np.zeros(items, np.int32),
+        own_decay=np.zeros((items, width)),
+        own_stats=np.zeros((items, habit.WIDTH)),
+        group=np.zeros(categories, np.int32),
+        group_decay=np.zeros((categories, width)),
+        group_stats=np.zeros((categories, habit.WIDTH)),
+    )
+
+
+@njit(cache=True)
+def _best(values, n, k, out):
+    """Places of the k largest of values[:n], in descending order; returns how many."""
+    count = 0
+    for j in range(n):
+        if count == k and values[j] <= values[out[count - 1]]:
+            continue
+        place = count if count < k else k - 1
+        if count < k:
+            count += 1
+        while place > 0 and values[out[place - 1]] < values[j]:
+            out[place] = out[place - 1]
+            place -= 1
+        out[place] = j
+    return count
+
+
+@njit(cache=True)
+def _add(item, slot, items, count):
+    if slot[item] < 0 and count < len(items):
+        slot[item] = count
+        items[count] = item
+        return count + 1
+    return count
+
+
+@njit(cache=True)
+def _choose(sources, ws, own, touched, t, items):
+    """Fill `items` with the standard candidates; returns their number. Own items are left out where nothing repeats."""
+    log = sources.log
+    slot = ws.candidate_slot
+    count = 0
+    order = np.empty(max(OWN, NEAR), np.int64)
+    if sources.repeats:
+        score = np.empty(own)
+        for j in range(own):
+            score[j] = ws.own_decay[j, 6] + 0.3 * ws.own_decay[j, 7] + 0.3 * ws.own_stats[j, habit.B0 + 2]
+        for k in range(_best(score, own, OWN, order)):
+            count = _add(ws.own[order[k]], slot, items, count)
+    score = np.empty(touched)
+    for column in range(3):
+        for j in range(touched):
+            item = ws.touched[j]
+            allowed = sources.repeats or ws.item_slot[item] < 0
+            score[j] = ws.near[item, column] if allowed else -1.0
+        for k in range(_best(score, touched, NEAR, order)):
+            if score[order[k]] > 0:
+                count = _add(ws.touched[order[k]], slot, items, count)
+    width = len(log.half_lives)
+    top = np.empty((width, TOP), np.int32)
+    top_score = np.empty((width, TOP))
+    trending.lists(log, t, top, top_score)
+    for h in range(width):
+        taken = 0
+        for k in range(TOP):
+            item = top[h, k]
+            if item < 0 or taken == TREND:
+                break
+            if sources.repeats or ws.item_slot[item] < 0:
+                count = _add(item, slot, items, count)
+                taken += 1
+    return count
+
+
+@njit(cache=True)
+def request(sources, ws, user, t, extra, items, features, request_context):
+    """Candidates and features of one request.
+
+    Args:
+        user: index, or -1 for a stranger.
+        t: unix seconds; only what happened strictly before counts.
+        extra: int32 [E] further items to score (pairs asked for, truth and negatives in training).
+        items: int32 [C] receives the standard candidates, then the extras that are not among them.
+        features: float32 [C, F]; request_context: float32 [G].
+
+    Returns:
+        (number of standard candidates, number of all).
+    """
+    log = sources.log
+    begin, known = np.int64(0), np.int64(0)
+    if user >= 0:
+        begin = log.user_start[user]
+        known = before(log.event_time, begin, log.user_size[user], t)
+    own = habit.collect(log, ws.identity, begin, known, t, ws.item_slot, ws.own, ws.own_decay, ws.own_stats)
+    groups = habit.collect(
+        log, log.item_category, begin, known, t, ws.category_slot, ws.group, ws.group_decay, ws.group_stats
+    )
+    seen = np.empty(neighbours.SOURCES, np.int32)
+    touched = neighbours.scan(log, user, begin, known, t, ws.near, ws.touched, seen)
+    standard = _choose(sources, ws, own, touched, t, items)
+    count = standard
+    for j in range(len(extra)):
+        count = _add(extra[j], ws.candidate_slot, items, count)
+
+    baskets = float(log.event_basket[begin + known - 1] + 1) if known else 0.0
+    overall = np.empty(len(log.half_lives), np.float32)
+    scratch = np.empty(len(log.half_lives), np.float32)
+    trending.everything(log, t, overall)
+    depth = sources.vectors.shape[1]
+    recent, centre = np.empty(depth, np.float32), np.empty(depth, np.float32)
+    text.profile(log, sources.vectors, begin, known, recent, centre)
+    context.features(log, begin, known, own, t, request_context)
+    taste, texts = 7, 4
+    habits, groups_at = 24, 9
+    moments = 26
+    for c in range(count):
+        item = items[c]
+        row = features[c]
+        n = before(log.occurrence_time, log.item_start[item], log.item_size[item], t)
+        a = 0
+        neighbours.features(ws.near[item], np.log1p(n), row[a : a + taste])
+        a += taste
+        text.features(log, sources.vectors, item, begin, known, recent, centre, row[a : a + texts])
+        a += texts
+        gap = momentum.repeat_gap(log, item, n)
+        mine = ws.item_slot[item]
+        if mine >= 0:
+            habit.item_features(ws.own_decay[mine], ws.own_stats[mine], t, baskets, gap, row[a : a + habits])
+        else:
+            habit.no_item_features(len(overall), baskets, gap, row[a : a + habits])
+        a += habits
+        group = ws.category_slot[log.item_category[item]]
+        if group >= 0:
+            habit.category_features(
+                ws.group_decay[group], ws.group_stats[group], t, known, baskets, row[a : a + groups_at]
+            )
+        else:
+            habit.no_category_features(known, baskets, row[a : a + groups_at])
+        a += groups_at
+        momentum.item_features(log, item, n, t, overall, scratch, row[a : a + moments])
+        a += moments
+        columns = 3 * log.attribute_value.shape[1]
+        momentum.attribute_features(log, item, t, row[a : a + columns])
+        a += columns
+        momentum.forecast_features(sources.forecast, item, t, row[a:])
+
+    for j in range(own):
+        ws.item_slot[ws.own[j]] = -1
+    for j in range(groups):
+        ws.category_slot[ws.group[j]] = -1
+    for j in range(touched):
+        ws.near[ws.touched[j]] = 0.0
+    for c in range(count):
+        ws.candidate_slot[items[c]] = -1
+    return standard, count
