@@ -1,0 +1,203 @@
+"""The joint model: item vectors, history encoder, as-of features and forecasts, fused into one score a candidate."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from timerec.candidates.batch import Batch
+from timerec.candidates.pairs import Layout
+from timerec.config import FusionConfig
+from timerec.encoder.history import HistoryEncoder
+from timerec.fusion.explain import shapley
+from timerec.fusion.fuse import GROUPS, Fusion
+from timerec.fusion.head import DenseHead
+from timerec.fusion.standardise import LIMIT, Standardise
+
+ID_DROPOUT = 0.1  # share of item ids hidden in training, so that an item never seen in training is no stranger
+
+
+class Inputs(NamedTuple):
+    """A batch of requests as tensors: B requests, C candidates, L events of history."""
+
+    items: Tensor  # int64 [B, C]
+    mask: Tensor  # bool [B, C] real candidates
+    standard: Tensor  # bool [B, C] the request's own candidates
+    features: Tensor  # [B, C, F]
+    context: Tensor  # [B, G]
+    history: Tensor  # int64 [B, L], -1 = padded
+    gaps: Tensor  # [B, L]
+    values: Tensor  # [B, L]
+
+    def to(self, device: torch.device) -> Inputs:
+        return Inputs(*(tensor.to(device, non_blocking=True) for tensor in self))
+
+
+def inputs(batch: Batch) -> Inputs:
+    """Tensors of a padded batch."""
+    place = np.arange(batch.items.shape[1])[None, :]
+    return Inputs(
+        torch.from_numpy(batch.items.astype(np.int64)),
+        torch.from_numpy(place < batch.count[:, None]),
+        torch.from_numpy(place < batch.standard[:, None]),
+        torch.from_numpy(batch.features),
+        torch.from_numpy(batch.context),
+        torch.from_numpy(batch.history.astype(np.int64)),
+        torch.from_numpy(batch.gaps),
+        torch.from_numpy(batch.values),
+    )
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Everything that fixes the sizes of a model's parameters."""
+
+    fusion: dict[str, Any]
+    groups: dict[str, tuple[int, int]]
+    context: int
+    text: int  # size of a text vector, 0 without text
+    categories: int  # known categories; index 0 stands for an unknown one
+    items: int  # known item ids; 0: ids are not learnt
+
+    @classmethod
+    def of(cls, config: FusionConfig, layout: Layout, text: int, categories: int, items: int) -> Shape:
+        spans = {name: (span.start, span.stop) for name, span in layout.groups.items()}
+        return cls(config.model_dump(), spans, len(layout.context), text, categories, items)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class JointModel(nn.Module):
+    """Scores of candidates as of the moment of each request."""
+
+    context_mean: Tensor
+    context_scale: Tensor
+    text: Tensor
+    category: Tensor
+    identity: Tensor
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        config = FusionConfig.model_validate(shape.fusion)
+        self.shape, self.width, self.heads = shape, config.width, config.heads
+        self.spans = {name: slice(*span) for name, span in shape.groups.items()}
+        features = max(span.stop for span in self.spans.values())
+        self.standardise = Standardise(features)
+        self.register_buffer("context_mean", torch.zeros(shape.context))
+        self.register_buffer("context_scale", torch.ones(shape.context))
+        self.from_text = nn.Linear(shape.text, config.width, bias=False) if shape.text else None
+        self.from_category = nn.Embedding(shape.categories + 1, config.width)
+        nn.init.normal_(self.from_category.weight, std=0.1)
+        self.from_id = nn.Embedding(shape.items + 1, config.width, padding_idx=0) if shape.items else None
+        if self.from_id is not None:
+            nn.init.normal_(self.from_id.weight, std=0.02)
+        self.item_norm = nn.LayerNorm(config.width)
+        self.history = HistoryEncoder(
+            width=config.width, layers=config.layers, heads=config.heads, length=config.history,
+            context=shape.context, dropout=config.dropout,
+        )  # fmt: skip
+        self.query = nn.Linear(config.width, config.width)
+        self.key = nn.Linear(config.width, config.width)
+        widths = {name: 2 * (span.stop - span.start) for name, span in self.spans.items()}
+        widths["taste"] += 1 + config.heads
+        widths["context"] = shape.context
+        self.fusion = Fusion(config.kind, widths, config.hidden)
+        self.head = DenseHead(config.hidden, config.dropout)
+        for name in ("text", "category", "identity"):
+            self.register_buffer(name, torch.empty(0), persistent=False)
+
+    def attach(self, text: NDArray[np.float32], category: NDArray[np.int64], identity: NDArray[np.int64]) -> None:
+        """Give the model the catalogue it works on.
+
+        Args:
+            text: [I, shape.text] vectors of the items' texts.
+            category, identity: [I] indices in the model's own tables, 0 = unknown.
+        """
+        device = self.fusion.bias.device
+        self.text = torch.as_tensor(np.ascontiguousarray(text), device=device)
+        self.category = torch.as_tensor(category, device=device)
+        self.identity = torch.as_tensor(identity, device=device)
+
+    def fit_scales(self, x: Inputs) -> None:
+        """Measure the scales of features and context on a sample of training requests."""
+        self.standardise.fit(x.features, x.mask, x.standard)
+        self.context_mean.copy_(x.context.mean(0))
+        self.context_scale.copy_(x.context.std(0) + 1e-2)
+
+    def item_vectors(self, items: Tensor, text: Tensor | None = None) -> Tensor:
+        """Vectors [n, width] of items [n]; `text` [n, shape.text] replaces the attached text vectors."""
+        vector = self.from_category(self.category[items])
+        if self.from_text is not None:
+            vector = vector + self.from_text(self.text[items] if text is None else text)
+        if self.from_id is not None:
+            identity = self.identity[items]
+            if self.training:
+                identity = identity * (torch.rand(identity.shape, device=identity.device) >= ID_DROPOUT)
+            vector = vector + self.from_id(identity)
+        return self.item_norm(vector)
+
+    def groups(self, x: Inputs, live: tuple[Tensor, Tensor] | None = None) -> dict[str, Tensor]:
+        """Standardised inputs of each group, [B, C, width], context [B, 1, width].
+
+        Args:
+            live: item indices [n], ascending, and their text vectors [n, text], computed by a language model in training;
+                they take the place of the attached vectors.
+        """
+        levels = self.standardise(x.features, x.standard)
+        half = levels.shape[-1] // 2
+        context = ((x.context - self.context_mean) / self.context_scale).clamp(-LIMIT, LIMIT)
+        result = {}
+        for name, span in self.spans.items():
+            distance = slice(half + span.start, half + span.stop)
+            result[name] = torch.cat([levels[..., span], levels[..., distance]], -1)
+        matches = self._matches(x, context, live)
+        result["taste"] = torch.cat([result["taste"], matches], -1)
+        result["context"] = context[:, None, :]
+        return result
+
+    def forward(self, x: Inputs, live: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        """Scores [B, C]; padded places are -inf."""
+        groups = self.groups(x, live)
+        scores = self.head(*self.fusion.join(*self.fusion.parts(groups), groups["context"]))
+        return scores.float().masked_fill(~x.mask, -torch.inf)
+
+    def explain(self, x: Inputs) -> tuple[dict[str, Tensor], Tensor]:
+        """Shapley values [B, C] of taste, momentum, habit and context, and the baseline [B, C]: they sum to the score."""
+        return shapley(self.fusion, self.head, self.groups(x))
+
+    def _matches(self, x: Inputs, context: Tensor, live: tuple[Tensor, Tensor] | None) -> Tensor:
+        """User vector · item vector, and each head's attention of the candidate to the history: [B, C, 1 + heads]."""
+        taken = x.history >= 0
+        unique, place = torch.unique(torch.cat([x.items.flatten(), x.history.clamp(min=0).flatten()]), return_inverse=True)
+        vectors = self.item_vectors(unique, self._with_live(unique, live))[place]
+        batch, candidates = x.items.shape
+        item = vectors[: x.items.numel()].view(batch, candidates, -1)
+        events = vectors[x.items.numel() :].view(batch, x.history.shape[1], -1)
+        user, events = self.history(events, x.gaps, x.values, taken, context)
+        dot = (item @ user[:, :, None]) / self.width**0.5
+        size = self.width // self.heads
+        asked = self.query(item).view(batch, candidates, self.heads, size).transpose(1, 2)
+        told = self.key(events).view(batch, events.shape[1], self.heads, size).transpose(1, 2)
+        near = (asked @ told.transpose(2, 3)) / size**0.5
+        near = near.masked_fill(~taken[:, None, None, :], -1e4)
+        size_of = taken.sum(1).clamp(min=1).log()[:, None, None]
+        attention = torch.logsumexp(near, -1).transpose(1, 2) - size_of
+        attention = attention * taken.any(1)[:, None, None]
+        return torch.cat([dot, attention], -1).clamp(-LIMIT, LIMIT)
+
+    def _with_live(self, items: Tensor, live: tuple[Tensor, Tensor] | None) -> Tensor | None:
+        if live is None or self.from_text is None:
+            return None
+        text = self.text[items]
+        where = torch.searchsorted(live[0], items).clamp(max=len(live[0]) - 1)
+        fresh = live[0][where] == items
+        return torch.where(fresh[:, None], live[1].to(text.dtype)[where], text)
+
+
+__all__ = ["GROUPS", "Inputs", "JointModel", "Shape", "inputs"]
