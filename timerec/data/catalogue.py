@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from timerec.clock import DAY
 from timerec.data.clean import (
+    BROKEN_LINE,
     ITEM_NOT_WHOLE,
     ITEM_NULL,
     TIME_EARLY,
     TIME_FUTURE,
     TIME_NULL,
     TIME_UNREADABLE,
-    BROKEN_LINE,
     count_reasons,
     first_reason,
     refused_rows,
@@ -109,7 +109,8 @@ def clean_items(table: Table, kind: IdKind) -> Cleaned:
 
 
 def clean_attributes(table: Table, kind: IdKind, catalogue: pa.Array, now: int) -> Cleaned:
-    """Attribute rows: item int32, time int64 and one float32 column an attribute (NaN: not said), sorted by (item, time).
+    """Attribute rows: item int32, time int64 and one float32 column an attribute (NaN: not said),
+    sorted by (item, time).
 
     Rows of the same item and time are merged; where they contradict each other the largest value is kept.
 
@@ -181,7 +182,8 @@ def _text(rows: pa.Table, name: str, kept: pa.Array, table: Table, notes: list[s
 
 
 def _attribute_names(rows: pa.Table, table: Table) -> tuple[list[str], list[str]]:
-    names, ignored = [], []
+    names: list[str] = []
+    ignored: list[str] = []
     for name in rows.column_names:
         if name in (Columns.ITEM, Columns.TIME, FAULT):
             continue
@@ -192,7 +194,7 @@ def _attribute_names(rows: pa.Table, table: Table) -> tuple[list[str], list[str]
             numeric = is_number(column.type)
         (names if numeric else ignored).append(name)
     if not names:
-        raise DataError(f"{table.label} has no numeric column beside item_id and timestamp: add one, or remove the file")
+        raise DataError(f"{table.label} has no numeric column beside item_id and timestamp: add one or remove the file")
     return names, [f"{table.label}: column '{name}' is not numeric and was ignored" for name in ignored]
 
 

@@ -39,8 +39,8 @@ VALUE_NOT_FINITE = "value is not a finite number"
 BROKEN_LINE = "line has the wrong number of fields"
 # a row with several faults is counted under the first of these
 REASONS = (
-    BROKEN_LINE, USER_NULL, USER_NOT_WHOLE, ITEM_NULL, ITEM_NOT_WHOLE, TIME_NULL, TIME_UNREADABLE, TIME_EARLY, TIME_FUTURE,
-    VALUE_NOT_FINITE,
+    BROKEN_LINE, USER_NULL, USER_NOT_WHOLE, ITEM_NULL, ITEM_NOT_WHOLE,
+    TIME_NULL, TIME_UNREADABLE, TIME_EARLY, TIME_FUTURE, VALUE_NOT_FINITE,
 )  # fmt: skip
 KIND = "kind"  # hash of the event kind: equal kinds are equal, whatever they are called
 

@@ -27,14 +27,12 @@ def finish_shards(
         val_from: unix seconds; repeats are counted before it.
 
     Returns:
-        For each shard, in order: `before` (events before `val_from`) and `repeats` (those of them whose user had an event with
-        the item strictly earlier).
+        For each shard, in order: `before` (events before `val_from`) and `repeats` (those of them whose user had an
+        event with the item strictly earlier).
     """
     offsets = np.concatenate([[0], np.cumsum(users)[:-1]]).tolist()
     tasks = [{"shard": shard, "offset": offset} for shard, offset in enumerate(offsets)]
-    found = each(
-        tasks, _finish_shard, work=work, events_dir=events_dir, origin=origin, step=step, val_from=val_from
-    )
+    found = each(tasks, _finish_shard, work=work, events_dir=events_dir, origin=origin, step=step, val_from=val_from)
     return sorted(found, key=lambda one: one["shard"])
 
 

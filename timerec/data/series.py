@@ -29,10 +29,10 @@ def step_origin(first: int, step: int) -> int:
 
 
 def choose_step(lives: NDArray[np.float64]) -> str:
-    """The step that suits items of these lives in seconds: hours for news, days for trends, weeks for a steady assortment.
+    """The step that suits items of these lives in seconds: hours for news, days for trends, weeks for a shop.
 
-    The life of an item is the time from its first event until 80 % of its events are past. The median life decides: below
-    3 days an hour, below 30 days a day, otherwise (or where no item has 5 events) a week.
+    The life of an item is the time from its first event until 80 % of its events are past. The median life
+    decides: below 3 days an hour, below 30 days a day, otherwise (or where no item has 5 events) a week.
 
     >>> choose_step(np.array([3600.0, 7200.0])), choose_step(np.array([9 * 86400.0])), choose_step(np.array([]))
     ('hour', 'day', 'week')
@@ -59,7 +59,7 @@ def item_totals(item: NDArray[np.int32], time: NDArray[np.int64]) -> pa.Table:
 
 
 def merge_totals(parts: Iterable[pa.Table], n_items: int) -> dict[str, NDArray[np.int64]]:
-    """Events, first and last time [I] of every item over the tables of all shards; first and last are 0 without events."""
+    """Events, first and last time [I] of every item over the tables of all shards; without events all are 0."""
     events = np.zeros(n_items, np.int64)
     first, last = np.full(n_items, np.iinfo(np.int64).max), np.zeros(n_items, np.int64)
     for part in parts:
@@ -94,7 +94,8 @@ def lives(cells: pa.Table) -> NDArray[np.float64]:
     total = np.add.reduceat(count, starts)
     upto = np.cumsum(count)
     at = np.searchsorted(upto, upto[starts] - count[starts] + np.ceil(0.8 * total))
-    return (hour[at] - hour[starts])[total >= ENOUGH_EVENTS].astype(np.float64) * HOUR
+    seconds: NDArray[np.float64] = (hour[at] - hour[starts]).astype(np.float64) * HOUR
+    return seconds[total >= ENOUGH_EVENTS]
 
 
 def series_cells(

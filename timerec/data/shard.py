@@ -1,8 +1,8 @@
 """Sharding the log by user: a shuffle in two passes over Ray Data, with memory bounded by a batch and by a shard.
 
-`scatter` judges batches of rows and writes each one as a run: an Arrow file with one record batch a shard. `gather` reads one shard's
-part of every run, sorts it and merges duplicates. Runs are files and not Ray blocks because a keyed `repartition` cuts a partition
-over 192 MiB into several blocks, and a cut may fall inside a user.
+`scatter` judges batches of rows and writes each one as a run: an Arrow file with one record batch a shard. `gather`
+reads one shard's part of every run, sorts it and merges duplicates. Runs are files and not Ray blocks because a keyed
+`repartition` cuts a partition over 192 MiB into several blocks, and a cut may fall inside a user.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from timerec.data.series import hour_cells, item_totals
 from timerec.data.tables import Piece, read_piece
 from timerec.schema import Columns, Prepared
 
+
 def scatter(pieces: list[Piece], form: LogFormat, shards: int, work: Path, quarantine: Path) -> list[dict[str, Any]]:
     """Judge every row and write the kept ones as runs, cut by shard, and the refused ones to the quarantine.
 
@@ -41,7 +42,8 @@ def gather(runs: list[str], shards: int, work: Path) -> list[dict[str, Any]]:
     """Sort each shard by (user, time, item) and merge exact duplicates; items must be in `work/catalogue.arrow`.
 
     Returns:
-        For each shard, in order: `events`, `users` (counts), `merged`, `first`, `last` (times), `canonical` (user ids are whole numbers).
+        For each shard, in order: `events`, `users` (counts), `merged`, `first`, `last` (times) and `canonical` (user
+        ids are whole numbers).
     """
     tasks = [{"shard": shard, "runs": runs} for shard in range(shards)]
     return sorted(each(tasks, _gather_shard, work=work), key=lambda found: found["shard"])
@@ -115,7 +117,11 @@ def _gather_shard(task: dict[str, Any], work: Path) -> Iterator[dict[str, Any]]:
 
 
 def sort_events(
-    user: NDArray[Any], time: NDArray[np.int64], item: NDArray[Any], kind: NDArray[np.uint64], value: NDArray[np.float32]
+    user: NDArray[Any],
+    time: NDArray[np.int64],
+    item: NDArray[Any],
+    kind: NDArray[np.uint64],
+    value: NDArray[np.float32],
 ) -> NDArray[np.int64]:
     """Order [N] by user, time, item, kind; of equal ones the largest value comes first."""
     return np.lexsort((-value, kind, item, time, user))
@@ -126,9 +132,7 @@ def duplicates(
 ) -> NDArray[np.bool_]:
     """Mask [N] of sorted rows that repeat the row before in user, time, item and kind."""
     same = np.zeros(len(user), bool)
-    same[1:] = (
-        (user[1:] == user[:-1]) & (time[1:] == time[:-1]) & (item[1:] == item[:-1]) & (kind[1:] == kind[:-1])
-    )
+    same[1:] = (user[1:] == user[:-1]) & (time[1:] == time[:-1]) & (item[1:] == item[:-1]) & (kind[1:] == kind[:-1])
     return same
 
 

@@ -55,8 +55,8 @@ def check_split(val_from: int, test_from: int, first: int, last: int) -> None:
     """
     if not first < val_from < test_from <= last:
         raise DataError(
-            f"interactions, column 'timestamp': the split needs first event < val_from < test_from <= last event, but has "
-            f"{first}, {val_from}, {test_from}, {last}; give other dates with --val-from and --test-from, or a longer log"
+            f"interactions, column 'timestamp': the split needs first event < val_from < test_from <= last event, not "
+            f"{first}, {val_from}, {test_from}, {last}; give other dates as val_from and test_from, or a longer log"
         )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import time as clock
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,31 +15,22 @@ import pyarrow.parquet as pq
 from timerec.clock import STEPS
 from timerec.config import DataConfig
 from timerec.data.catalogue import NEVER_LISTED, TEXTS, Cleaned, category_index, clean_attributes, clean_items
-from timerec.data.clean import LogFormat
-from timerec.data.columns import id_kind, is_number, is_text, time_format
 from timerec.data.faults import user_faults
 from timerec.data.finish import finish_shards, write_users
-from timerec.data.index import build_catalogue, common_kind, log_items, may_be_integer, place_in
+from timerec.data.formats import LOG_COLUMNS, decide_formats, find_tables
+from timerec.data.index import build_catalogue, log_items, place_in
 from timerec.data.passes import read_arrow, write_arrow
 from timerec.data.series import choose_step, lives, merge_series, merge_totals, step_origin
 from timerec.data.shard import gather, scatter
 from timerec.data.split import check_split, time_quantiles
-from timerec.data.tables import Table, find_table, pieces, sample_column
+from timerec.data.tables import Table, pieces
 from timerec.schema import Columns, DataError, Prepared
 
 MIN_EVENTS = 50
 REPEAT_SHARE = 0.01  # share of repeated events from which seen items stay on offer
 ROWS_A_SHARD = 1_000_000
 SERIES = "series.parquet"
-_LOG_COLUMNS = (Columns.USER, Columns.ITEM, Columns.TIME, Columns.EVENT, Columns.VALUE)
 _WORK = "work"
-
-
-@dataclass(frozen=True)
-class _Tables:
-    log: Table
-    items: Table | None
-    attributes: Table | None
 
 
 def prepare(
@@ -54,7 +44,8 @@ def prepare(
     """Read, validate, index, shard and split a data set; Ray must be connected.
 
     Args:
-        data_dir: folder with `interactions`, and optionally `items` and `item_attributes`, each .parquet, .csv or a folder.
+        data_dir: folder with `interactions`, and optionally `items` and `item_attributes`, each .parquet,
+            .csv or a folder.
         out: prepared directory (see `timerec.schema.Prepared`); what an earlier run left there is replaced.
         val_from, test_from: unix seconds at which validation and test begin; by default quantiles of the event times.
         now: unix seconds; later than a day after it is the future. By default the clock's.
@@ -81,12 +72,12 @@ def _prepare(
     work, quarantine = out / _WORK, out / Prepared.QUARANTINE
     timer = _Timer()
 
-    tables = _find(data_dir)
-    log_format, user_integers, item_integers, notes = _formats(tables, config, now)
+    tables = find_tables(data_dir)
+    log_format, user_integers, item_integers, notes = decide_formats(tables, config, now)
     shards = config.shards or max(2, -(-tables.log.rows // ROWS_A_SHARD))
     timer.lap("inspect")
 
-    runs = scatter(pieces(tables.log, _LOG_COLUMNS), log_format, shards, work, quarantine)
+    runs = scatter(pieces(tables.log, LOG_COLUMNS), log_format, shards, work, quarantine)
     timer.lap("scatter")
     reasons = _sum_reasons(runs)
     kept = sum(run["kept"] for run in runs)
@@ -114,7 +105,7 @@ def _prepare(
     val_from = cut[0] if val_from is None else val_from
     test_from = cut[1] if test_from is None else test_from
     check_split(val_from, test_from, first, last)
-    step_name = config.step
+    step_name: str = config.step
     if step_name == "auto":
         hours = pa.concat_tables([read_arrow(path) for path in _work_files(work, "hours", shards)])
         step_name = choose_step(lives(hours))
@@ -180,46 +171,6 @@ def _prepare(
     return manifest
 
 
-def _find(data_dir: Path) -> _Tables:
-    log = find_table(data_dir, "interactions", (Columns.USER, Columns.ITEM, Columns.TIME))
-    if log is None:
-        raise DataError(f"{data_dir}: holds no interactions; put interactions.parquet there")
-    return _Tables(
-        log,
-        find_table(data_dir, "items", (Columns.ITEM,), optional=True),
-        find_table(data_dir, "item_attributes", (Columns.ITEM, Columns.TIME), optional=True),
-    )
-
-
-def _formats(tables: _Tables, config: DataConfig, now: int) -> tuple[LogFormat, bool, bool, list[str]]:
-    """How to read the log, whether text user and item ids may become integers, and what to say about it."""
-    log = tables.log
-    users = {log.label: (id_kind(log.types(Columns.USER), log.label, Columns.USER), any(f.is_csv for f in log.files))}
-    items = {
-        table.label: (id_kind(table.types(Columns.ITEM), table.label, Columns.ITEM), any(f.is_csv for f in table.files))
-        for table in (log, tables.items, tables.attributes)
-        if table
-    }
-    user_kind, user_note = common_kind(users, Columns.USER)
-    item_kind, item_note = common_kind(items, Columns.ITEM)
-    notes = [note for note in (user_note, item_note) if note]
-    form = time_format(sample_column(log, Columns.TIME), log.label, Columns.TIME)
-    if form.ticks != 1:
-        notes.append(f"{log.label}: timestamp is in {form.unit}, converted to seconds")
-    for kind in log.types(Columns.VALUE):
-        if not (is_number(kind) or pa.types.is_null(kind)):
-            raise DataError(f"{log.label}, column 'value' is of type {kind}: write numbers, or leave the column out")
-    for kind in log.types(Columns.EVENT):
-        plain = kind.value_type if pa.types.is_dictionary(kind) else kind
-        if not (is_text(plain) or is_number(plain) or pa.types.is_null(plain)):
-            raise DataError(f"{log.label}, column 'event' is of type {kind}: write the kind of event as text")
-    ignored = [name for name in log.columns if name not in _LOG_COLUMNS]
-    if ignored:
-        notes.append(f"{log.label}: columns not used: {', '.join(ignored)}")
-    log_format = LogFormat(user_kind, item_kind, form, now, config.event_weights)
-    return log_format, may_be_integer(users), may_be_integer(items), notes
-
-
 def _run_notes(runs: list[dict[str, Any]], log: Table, config: DataConfig) -> list[str]:
     notes = []
     missing = sum(run["values_missing"] for run in runs)
@@ -249,16 +200,16 @@ def _check_enough(log: Table, events: int, reasons: dict[str, int]) -> None:
     if reasons:
         reason, rows = max(reasons.items(), key=lambda entry: entry[1])
         cause = f" ({rows} rows were refused because {reason})"
-    column = next((name for name in (Columns.TIME, Columns.VALUE, Columns.ITEM) if cause and name in cause), Columns.USER)
+    named = (name for name in (Columns.TIME, Columns.VALUE, Columns.ITEM) if name in cause)
     raise DataError(
-        f"{log.label}, column '{column}': {events} usable events are left{cause}, but training, validation and test need at "
-        f"least {MIN_EVENTS}; correct these rows or bring a longer log"
+        f"{log.label}, column '{next(named, Columns.USER)}': {events} usable events are left{cause}, but training, "
+        f"validation and test need at least {MIN_EVENTS}; correct these rows or bring a longer log"
     )
 
 
 def _check_several(log: Table, column: str, distinct: int) -> None:
     if distinct < 2:
-        raise DataError(f"{log.label}, column '{column}' has one value only: a recommender needs several users and items")
+        raise DataError(f"{log.label}, column '{column}' has one value only: bring several users and items")
 
 
 def _write_items(items: Cleaned | None, catalogue: pa.Array, totals: dict[str, np.ndarray], out: Path) -> int:

@@ -1,0 +1,1 @@
+"""Public data sets as data set directories, ready for `prepare`."""
