@@ -1,0 +1,124 @@
+"""Which series the forecaster learns from, and their tensors: inputs, targets, and what is held out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from timerec.forecaster.inputs import inputs, levels
+from timerec.forecaster.recurrent import Architecture
+from timerec.forecaster.series import ItemSeries
+from timerec.schema import DataError
+
+ACTIVE = 8  # non-zero steps from which a series teaches something
+CELLS = 400_000  # items x steps of the training sample: an epoch of about a second
+HELD = 10  # one series in so many keeps its last steps for early stopping
+BURN_IN = 2  # first steps of a series, at which nothing is known of it
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Series chosen for fitting, known up to the cut.
+
+    Attributes:
+        items: int64 [n], the chosen items.
+        series: their series only.
+        held: bool [n]; these keep their last 2 H steps out of the loss, for early stopping.
+    """
+
+    items: NDArray[np.int64]
+    series: ItemSeries
+    held: NDArray[np.bool_]
+
+    @property
+    def held_items(self) -> NDArray[np.int64]:
+        """Items that keep their last steps out of the loss."""
+        return self.items[self.held]
+
+
+@dataclass(frozen=True)
+class Tensors:
+    """A sample as tensors, time first; weights are 0 where a target is not to be read.
+
+    Attributes:
+        x: [T, n, C].
+        scale: [T, n].
+        target: [T, n, H].
+        weight: [T, n, H], targets of the training loss.
+        held: [T, n, H], targets of the validation loss.
+    """
+
+    x: Tensor
+    scale: Tensor
+    target: Tensor
+    weight: Tensor
+    held: Tensor
+
+    def to(self, device: torch.device) -> Tensors:
+        """The same on another device."""
+        return Tensors(*(getattr(self, field.name).to(device) for field in fields(self)))
+
+
+def active_items(series: ItemSeries) -> NDArray[np.int64]:
+    """Items with at least 8 non-zero steps, or a quarter of the log's steps where that is less."""
+    item = np.repeat(np.arange(series.n_items), series.lengths)
+    count = np.bincount(item, weights=series.y > 0, minlength=series.n_items)
+    return np.flatnonzero(count >= min(ACTIVE, max(2, series.n_steps // 4)))
+
+
+def known_active(series: ItemSeries, fit_until_step: int) -> NDArray[np.int64]:
+    """`active_items` as known at the end of step `fit_until_step - 1`."""
+    return active_items(series.until(fit_until_step))
+
+
+def choose(series: ItemSeries, horizons: int, fit_until_step: int, seed: int) -> Sample:
+    """Active items of the steps before `fit_until_step`, at random where there are many.
+
+    Raises:
+        DataError: there are too few steps to learn from.
+    """
+    known = series.until(fit_until_step)
+    items = active_items(known) if known.n_steps > horizons + BURN_IN else np.zeros(0, dtype=np.int64)
+    if not len(items):
+        raise DataError(
+            f"series.parquet, column step: {known.n_steps} steps before the cut, with no item active in enough of them, are "
+            "too little to fit a forecaster; choose a smaller data.step, or set forecaster.kind=none"
+        )
+    generator = np.random.default_rng(seed)
+    limit = max(HELD, int(CELLS / max(known.lengths[items].mean(), 1.0)))
+    items = np.sort(generator.permutation(items)[:limit])
+    held = np.zeros(len(items), dtype=np.bool_)
+    held[generator.permutation(len(items))[: max(1, len(items) // HELD)]] = len(items) > 1
+    return Sample(items, pick(known, items), held)
+
+
+def pick(series: ItemSeries, items: NDArray[np.int64]) -> ItemSeries:
+    """The series of `items` alone, in that order."""
+    lengths = series.lengths[items]
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    place = np.arange(offsets[-1]) + np.repeat(series.offsets[items] - offsets[:-1], lengths)
+    return ItemSeries(offsets, series.first_step[items], series.y[place], series.origin, series.step, series.n_steps)
+
+
+def tensors(sample: Sample, architecture: Architecture) -> Tensors:
+    """Inputs, targets and weights of a sample, whose series end at the cut."""
+    series, horizons = sample.series, architecture.horizons
+    y = series.dense(np.arange(series.n_items))
+    state = levels(y)
+    x = inputs(y, state, series.first_step, series.origin, series.step, horizons, architecture.yearly)
+    row = np.arange(len(y))[:, None, None] + np.arange(1, horizons + 1)
+    target = np.concatenate([y, np.zeros((horizons, series.n_items), dtype=np.float32)])[row[:, 0, :]].swapaxes(1, 2)
+    left = series.lengths[:, None] - row  # steps from the target to the end: positive where the target exists
+    read = (left > 0) & (np.arange(len(y))[:, None, None] >= BURN_IN)
+    late = sample.held[:, None] & (left <= 2 * horizons)
+    return Tensors(
+        torch.from_numpy(x),
+        torch.from_numpy(state.scale),
+        torch.from_numpy(np.ascontiguousarray(target)),
+        torch.from_numpy((read & ~late).astype(np.float32)),
+        torch.from_numpy((read & late).astype(np.float32)),
+    )
