@@ -62,7 +62,7 @@ def scan(log, user, begin, known, t, score, touched, seen):
                 item = log.event_item[q]
                 if item == source:
                     continue
-                if score[item, AROUND] == 0.0:
+                if score[item, AROUND] == 0.0:  # nothing else has written scores yet
                     if met == len(touched):
                         continue
                     touched[met] = item

@@ -9,13 +9,16 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from timerec.candidates import context, habit, momentum, neighbours, text, trending
+from timerec.candidates import context, habit, momentum, neighbours, similar, text, trending
+from timerec.candidates.similar import Similar
 from timerec.counters import before
 from timerec.eventlog import TOP, EventLog
 
 OWN = 150  # the user's own items
 NEAR = 30  # by each neighbour score
 TREND = 16  # by each half-life
+SCORES = (0, 1, 2, 4, 5)  # columns of the scores that propose candidates
+COLUMNS = 6  # neighbour scores, then similarity votes
 TOUCHED = 60_000  # items with a neighbour score that are looked at
 
 
@@ -34,6 +37,7 @@ class Sources(NamedTuple):
 
     log: EventLog
     forecast: ForecastTable
+    similar: Similar
     vectors: NDArray[np.float32]  # [I, D] reduced text vectors, unit rows or zero
     repeats: bool
 
@@ -70,7 +74,7 @@ class Layout:
 
 def layout(attributes: list[str], forecasts: list[str]) -> Layout:
     """Columns of the pair features for a log with these attribute and forecast columns."""
-    taste = neighbours.FEATURES + text.FEATURES
+    taste = neighbours.FEATURES + similar.FEATURES + text.FEATURES
     habits = habit.ITEM_FEATURES + habit.CATEGORY_FEATURES
     levels = [f"{name}_{part}" for name in attributes for part in ("level", "change", "known")]
     moment = momentum.ITEM_FEATURES + levels + [f"forecast_{name}" for name in forecasts]
@@ -94,7 +98,7 @@ def workspace(log: EventLog) -> Workspace:
         category_slot=np.full(n_categories, -1, np.int32),
         candidate_slot=np.full(n_items, -1, np.int32),
         identity=np.arange(n_items, dtype=np.int32),
-        near=np.zeros((n_items, 4), np.float32),
+        near=np.zeros((n_items, COLUMNS), np.float32),
         touched=np.zeros(min(n_items, TOUCHED), np.int32),
         own=np.zeros(items, np.int32),
         own_decay=np.zeros((items, width)),
@@ -145,7 +149,7 @@ def _choose(sources, ws, own, touched, t, items):
         for k in range(_best(score, own, OWN, order)):
             count = _add(ws.own[order[k]], slot, items, count)
     score = np.empty(touched)
-    for column in range(3):
+    for column in SCORES:
         for j in range(touched):
             item = ws.touched[j]
             allowed = sources.repeats or ws.item_slot[item] < 0
@@ -194,6 +198,7 @@ def request(sources, ws, user, t, extra, items, features, request_context):
     )
     seen = np.empty(neighbours.SOURCES, np.int32)
     touched = neighbours.scan(log, user, begin, known, t, ws.near, ws.touched, seen)
+    touched = similar.vote(log, sources.similar, begin, known, t, ws.near, 4, ws.touched, touched)
     standard = _choose(sources, ws, own, touched, t, items)
     count = standard
     for j in range(len(extra)):
@@ -207,7 +212,7 @@ def request(sources, ws, user, t, extra, items, features, request_context):
     recent, centre = np.empty(depth, np.float32), np.empty(depth, np.float32)
     text.profile(log, sources.vectors, begin, known, recent, centre)
     context.features(log, begin, known, own, t, request_context)
-    taste, texts = 7, 4
+    taste, votes, texts = 7, 2, 4
     habits, groups_at = 24, 9
     moments = 26
     for c in range(count):
@@ -217,6 +222,9 @@ def request(sources, ws, user, t, extra, items, features, request_context):
         a = 0
         neighbours.features(ws.near[item], np.log1p(n), row[a : a + taste])
         a += taste
+        row[a] = ws.near[item, 4]
+        row[a + 1] = ws.near[item, 5]
+        a += votes
         text.features(log, sources.vectors, item, begin, known, recent, centre, row[a : a + texts])
         a += texts
         gap = momentum.repeat_gap(log, item, n)

@@ -35,7 +35,7 @@ def lambda_loss(scores: Tensor, target: Tensor) -> Tensor:
         discount = 1.0 / torch.log2(rank + 2.0)
         ideal = torch.cumsum(1.0 / torch.log2(torch.arange(CUT, device=scores.device) + 2.0), 0)
         best = ideal[target.sum(1).clamp(1, CUT) - 1]
-    width = min(int(target.sum(1).max()), TARGETS)
+    width = max(1, min(int(target.sum(1).max()), TARGETS))
     chosen = target.float().topk(width, 1)
     real = chosen.values > 0
     score, gain = scores.gather(1, chosen.indices), discount.gather(1, chosen.indices)
