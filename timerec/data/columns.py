@@ -69,7 +69,7 @@ def to_ids(column: pa.ChunkedArray, kind: IdKind) -> tuple[pa.Array, NDArray[np.
         verdict[(verdict == OK) & ~whole] = UNREADABLE
         values = pc.if_else(pa.array(verdict == OK), values, None).cast(pa.int64())
     elif pa.types.is_uint64(values.type):
-        verdict[(verdict == OK) & _mask(pc.greater(values, 2**63 - 1))] = UNREADABLE
+        verdict[(verdict == OK) & _mask(pc.greater(values, pa.scalar(2**63 - 1, pa.uint64())))] = UNREADABLE
         values = pc.if_else(pa.array(verdict == OK), values, None)
     if is_text(values.type):
         values = values.cast(pa.string())

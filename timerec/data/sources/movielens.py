@@ -68,9 +68,7 @@ def _fetch(folder: Path) -> Path:
     found = sorted(folder.glob("recbole-*.whl"))
     if done.returncode or not found:
         reason = (done.stderr.strip().splitlines() or ["no output"])[-1]
-        raise DataError(
-            f"{WHEEL}, which holds MovieLens 100K, cannot be fetched ({reason}): check the network"
-        )
+        raise DataError(f"{WHEEL}, which holds MovieLens 100K, cannot be fetched ({reason}): check the network")
     return found[0]
 
 
