@@ -15,7 +15,7 @@ from timerec.forecaster.series import ItemSeries
 from timerec.schema import DataError
 
 ACTIVE = 8  # non-zero steps from which a series teaches something
-CELLS = 400_000  # items x steps of the training sample: an epoch of about a second
+CELLS = 300_000  # items x steps of the training sample: an epoch of about a second
 HELD = 10  # one series in so many keeps its last steps for early stopping
 BURN_IN = 2  # first steps of a series, at which nothing is known of it
 
@@ -85,8 +85,8 @@ def choose(series: ItemSeries, horizons: int, fit_until_step: int, seed: int) ->
     items = active_items(known) if known.n_steps > horizons + BURN_IN else np.zeros(0, dtype=np.int64)
     if not len(items):
         raise DataError(
-            f"series.parquet, column step: {known.n_steps} steps before the cut, with no item active in enough of them, are "
-            "too little to fit a forecaster; choose a smaller data.step, or set forecaster.kind=none"
+            f"series.parquet, column step: {known.n_steps} steps before the cut, no item active in enough of them, "
+            "are too little to fit a forecaster; choose a smaller data.step, or set forecaster.kind=none"
         )
     generator = np.random.default_rng(seed)
     limit = max(HELD, int(CELLS / max(known.lengths[items].mean(), 1.0)))

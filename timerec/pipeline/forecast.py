@@ -48,8 +48,9 @@ def forecast(
     series = read_series(prepared)
     cut = max(0, int(step_index(np.array([fit_until]), series.origin, series.step)[0]))
     out.mkdir(parents=True, exist_ok=True)
+    model: RecurrentForecaster | None = None
+    facts: dict[str, Any] = {}
     if config.kind == "none":
-        model, facts = None, {}
         (out / MODEL).write_text(json.dumps({"kind": "none", "fit_until_step": cut}, indent=1))
     else:
         connect(cluster.address)
@@ -81,17 +82,17 @@ def read_series(prepared: Path, column: str = "count") -> ItemSeries:
     try:
         manifest = json.loads((prepared / Prepared.MANIFEST).read_text())
         table = pq.read_table(path, columns=["item", "step", column])
-        long = [table.column(name).to_numpy() for name in ("item", "step", column)]
+        item, step, y = (table.column(name).to_numpy() for name in ("item", "step", column))
     except (OSError, ValueError, KeyError) as error:
         raise DataError(f"{path}, column {column}: cannot be read ({error}); run the prepare stage again") from None
     n_items, n_steps, origin = (int(manifest[name]) for name in ("n_items", "n_steps", "origin"))
-    return ItemSeries.from_long(*long, n_items, n_steps, origin, STEPS[manifest["step"]])
+    return ItemSeries.from_long(item, step, y, n_items, n_steps, origin, STEPS[manifest["step"]])
 
 
 def judge(series: ItemSeries, features: ForecastFeatures, horizons: int, cut: int) -> dict[str, Any]:
     """Accuracy of the features' forecasts, of naive and of the moving average on steps that no parameter has seen.
 
-    These are the steps from `cut` on, at up to 8 latest origins; the log's last step is left out, as it is seldom whole.
+    These are the steps from `cut` on, at up to 8 latest origins; the log's last step, seldom whole, is left out.
     Where they are fewer than the horizons: the last steps before the cut, of the items whose last steps were held out
     of the fit. Items are those active before the cut.
     """
