@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -27,7 +29,7 @@ from timerec.schema import DataError
 NOON = 1_500_000_000  # 2017-07-14 02:40:00 UTC
 
 
-def column(values: list[object], kind: pa.DataType | None = None) -> pa.ChunkedArray:
+def column(values: Sequence[object], kind: pa.DataType | None = None) -> pa.ChunkedArray:
     return pa.chunked_array([pa.array(values, kind)])
 
 
@@ -80,7 +82,7 @@ def test_unit_of_numbers(ticks: int, unit: str) -> None:
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
 def test_datetimes_of_every_resolution_and_zone(unit: str) -> None:
-    naive = pd.Series(pd.to_datetime([NOON], unit="s")).astype(f"datetime64[{unit}]")
+    naive = pd.Series(np.array([NOON], "datetime64[s]").astype(f"datetime64[{unit}]"))
     assert to_seconds(pa.chunked_array([pa.array(naive)]), TimeFormat(False))[0].tolist() == [NOON]
     zoned = naive.dt.tz_localize("UTC").dt.tz_convert("Asia/Tokyo")
     assert to_seconds(pa.chunked_array([pa.array(zoned)]), TimeFormat(False))[0].tolist() == [NOON]

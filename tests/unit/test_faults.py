@@ -1,34 +1,47 @@
-"""What a worker raises arrives as a sentence."""
+"""A full disk is one sentence."""
 
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ray.exceptions import OutOfDiskError, RayTaskError
 
-from timerec.data.faults import user_faults
+from timerec.data.faults import full_disk_is_data_error
+from timerec.data.passes import _faults_as_results
 from timerec.schema import DataError
 
-
-def test_a_full_disk_is_a_sentence() -> None:
-    with pytest.raises(DataError, match="/out: the disk is full; free space there"), user_faults(Path("/out")):
-        raise OSError(errno.ENOSPC, "No space left on device")
-    with pytest.raises(DataError, match="the disk is full"), user_faults(Path("/out")):
-        raise OutOfDiskError("spilling")
+FULL = OSError(errno.ENOSPC, "No space left on device")
 
 
-def test_a_data_error_of_a_worker_keeps_its_sentence() -> None:
-    cause = DataError("interactions.parquet: write it again")
-    with pytest.raises(DataError, match="^interactions.parquet: write it again$"), user_faults(Path("/out")):
-        raise RayTaskError("f", "traceback", cause)
-    with pytest.raises(DataError, match="the disk is full"), user_faults(Path("/out")):
-        raise RayTaskError("f", "traceback", OSError(errno.ENOSPC, "No space left on device"))
+@pytest.mark.parametrize("error", [FULL, OutOfDiskError("spilling"), RayTaskError("f", "trace", FULL)])
+def test_a_full_disk(error: Exception) -> None:
+    with (
+        pytest.raises(DataError, match="^/out: the disk is full; free space there"),
+        full_disk_is_data_error(Path("/out")),
+    ):
+        raise error
 
 
-def test_other_faults_pass() -> None:
-    with pytest.raises(PermissionError), user_faults(Path("/out")):
-        raise PermissionError(errno.EACCES, "no")
-    with pytest.raises(RayTaskError), user_faults(Path("/out")):
-        raise RayTaskError("f", "traceback", KeyError("bug"))
+@pytest.mark.parametrize(
+    "error",
+    [PermissionError(errno.EACCES, "no"), RayTaskError("f", "trace", KeyError("bug")), DataError("mine"), KeyError()],
+)
+def test_other_errors_pass(error: Exception) -> None:
+    with pytest.raises(type(error)) as caught, full_disk_is_data_error(Path("/out")):
+        raise error
+    assert caught.value is error
+
+
+def test_faults_of_a_task_travel_as_results() -> None:
+    def task(error: Exception) -> Iterator[dict[str, Any]]:
+        yield {"rows": 1}
+        raise error
+
+    assert list(_faults_as_results(task(DataError("why")))) == [{"rows": 1}, {"fault": "why"}]
+    assert list(_faults_as_results(task(FULL))) == [{"rows": 1}, {"fault": "disk is full"}]
+    with pytest.raises(PermissionError):
+        list(_faults_as_results(task(PermissionError(errno.EACCES, "no"))))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import pyarrow as pa
 import pytest
 
@@ -49,5 +48,3 @@ def test_places() -> None:
     assert place_in(catalogue, pa.array([100, 9, 7, None])).tolist() == [2, 0, -1, -1]
     assert place_in(catalogue, pa.array(["100", "9", "x", None])).tolist() == [2, 0, -1, -1]
     assert place_in(pa.array(["a", "b"]), pa.array(["b", None])).tolist() == [1, -1]
-
-

@@ -42,7 +42,9 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shard, "each", each)
 
 
-def shards_of(events: list[Event], shards: int, row_group: int) -> tuple[list[pa.Table], list[list[str]], list[dict[str, Any]]]:
+def shards_of(
+    events: list[Event], shards: int, row_group: int
+) -> tuple[list[pa.Table], list[list[str]], list[dict[str, Any]]]:
     names = ("user_id", "item_id", "timestamp", "event", "value")
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
@@ -88,7 +90,12 @@ def test_shards_hold_every_event_once_in_order(events: list[Event], shards: int,
 
 
 def test_of_duplicates_with_different_values_the_largest_stays() -> None:
-    events: list[Event] = [("ann", 3, 1, "buy", 1), ("ann", 3, 1, "buy", 2), ("ann", 3, 1, "view", 0), ("ann", 3, 1, "buy", 2)]
+    events: list[Event] = [
+        ("ann", 3, 1, "buy", 1),
+        ("ann", 3, 1, "buy", 2),
+        ("ann", 3, 1, "view", 0),
+        ("ann", 3, 1, "buy", 2),
+    ]
     tables, _, found = shards_of(events, 1, row_group=2)
     assert sorted(tables[0]["value"].to_pylist()) == [0.0, 2.0]
     assert found[0]["merged"] == 2

@@ -1,4 +1,4 @@
-"""Turning machine faults that a user can cure into one sentence."""
+"""Turning a full disk into one sentence."""
 
 from __future__ import annotations
 
@@ -7,41 +7,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ray.exceptions import OutOfDiskError, RayError
+from ray.exceptions import OutOfDiskError, RayError, RayTaskError
 
 from timerec.schema import DataError
 
 
 @contextmanager
-def user_faults(out: Path) -> Iterator[None]:
-    """Raise a `DataError` from a worker as itself, and a full disk as a `DataError`; other errors pass unchanged.
+def full_disk_is_data_error(out: Path) -> Iterator[None]:
+    """Raise a `DataError` where the disk is full, here or in a worker; other errors pass unchanged.
 
     Args:
-        out: the folder being written, named in the message about a full disk.
+        out: the folder being written, which the message names.
     """
     try:
         yield
     except (OSError, RayError) as error:
-        known = _find(error)
-        if isinstance(known, DataError):
-            raise DataError(str(known)) from error
-        if known is not None:
-            raise DataError(f"{out}: the disk is full; free space there or choose another --out") from error
-        raise
+        if not is_full_disk(error):
+            raise
+        raise DataError(f"{out}: the disk is full; free space there or choose another output folder") from error
 
 
-def _find(error: BaseException) -> BaseException | None:
-    """The first curable error along the chain of causes."""
-    seen: set[int] = set()
-    queue: list[BaseException | None] = [error]
-    while queue:
-        current = queue.pop(0)
-        if current is None or id(current) in seen:
-            continue
-        seen.add(id(current))
-        if isinstance(current, (DataError, OutOfDiskError)):
-            return current
-        if isinstance(current, OSError) and current.errno == errno.ENOSPC:
-            return current
-        queue += [getattr(current, "cause", None), current.__cause__, current.__context__]
-    return None
+def is_full_disk(error: BaseException) -> bool:
+    """Whether an error, or what a worker raised, says that a disk is full."""
+    cause = error.cause if isinstance(error, RayTaskError) else error
+    return isinstance(cause, OutOfDiskError) or (isinstance(cause, OSError) and cause.errno == errno.ENOSPC)

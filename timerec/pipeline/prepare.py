@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from timerec.clock import STEPS
 from timerec.config import DataConfig
 from timerec.data.catalogue import NEVER_LISTED, TEXTS, Cleaned, category_index, clean_attributes, clean_items
-from timerec.data.faults import user_faults
+from timerec.data.faults import full_disk_is_data_error
 from timerec.data.finish import finish_shards, write_users
 from timerec.data.formats import LOG_COLUMNS, decide_formats, find_tables
 from timerec.data.index import build_catalogue, log_items, place_in
@@ -57,7 +57,7 @@ def prepare(
         DataError: the data or the disk make the result meaningless; the sentence names file, column and cure.
     """
     data_dir, out = Path(data_dir).absolute(), Path(out).absolute()
-    with user_faults(out):
+    with full_disk_is_data_error(out):
         _clear(out)
         try:
             manifest = _prepare(data_dir, out, config, val_from, test_from, int(clock.time()) if now is None else now)
