@@ -63,7 +63,7 @@ def open_state(
         int(forecast.step),
     )
     sources = Sources(open_log(prepared / Prepared.LOG), table, similar, reducer(text), bool(manifest["repeats"]))
-    columns = [Columns.ITEM, Columns.TITLE, Columns.CATEGORY]
+    columns = [Columns.ITEM, Columns.TITLE, Columns.CATEGORY, Columns.TEXT]
     items = pq.read_table(prepared / Prepared.ITEMS, columns=columns)
     users = pq.read_table(prepared / Prepared.USERS, columns=[Columns.USER])[Columns.USER].combine_chunks()
     names = layout(manifest["attribute_names"], forecast.names)

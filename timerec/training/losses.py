@@ -45,6 +45,15 @@ def lambda_loss(scores: Tensor, target: Tensor) -> Tensor:
     return (loss.sum((1, 2)) / best).mean()
 
 
-def joint_loss(scores: Tensor, target: Tensor, log_weight: Tensor) -> Tensor:
-    """The pairwise loss orders the top of the list; a fifth of the softmax keeps scores comparable beyond it."""
-    return lambda_loss(scores, target) + 0.2 * softmax_loss(scores, target, log_weight)
+def joint_loss(scores: Tensor, target: Tensor, log_weight: Tensor, standard: Tensor) -> Tensor:
+    """Pairwise loss over the request's own candidates, and a fifth of the softmax over all that were scored.
+
+    Only the request's own candidates are ranked when it is answered, so only they enter the pairwise loss: items scored because
+    they were taken would otherwise count as typical of what is taken. The softmax, with its sampling correction, keeps scores
+    comparable over the whole catalogue.
+
+    Args:
+        standard: bool [B, C] the request's own candidates.
+    """
+    pairwise = lambda_loss(scores.masked_fill(~standard, -torch.inf), target & standard)
+    return pairwise + 0.2 * softmax_loss(scores, target, log_weight)
