@@ -1,4 +1,4 @@
-"""Intervals of means by a bootstrap over users: the requests of one user hang together, so users are drawn, not requests."""
+"""Intervals of means by a bootstrap: the requests of one user hang together, so users are drawn, not requests."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def interval(values: NDArray[np.float64], users: NDArray[Any], reps: int = 1000,
 def paired(
     ours: NDArray[np.float64], theirs: NDArray[np.float64], users: NDArray[Any], reps: int = 1000, seed: int = 3
 ) -> Paired:
-    """Mean of `ours - theirs` [n] over requests, its interval, and the probability of a difference this one-sided by chance."""
+    """Mean of `ours - theirs` [n] over requests, with its interval and two-sided sign probability."""
     difference = ours - theirs
     real = ~np.isnan(difference)
     if not real.any():

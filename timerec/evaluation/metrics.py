@@ -1,7 +1,7 @@
 """Accuracy of ranked lists and of scores, one value a request; and what the lists show as a whole.
 
-Lists are int32 [n, k], best first, -1 where a list has ended. An item that a list names twice counts at its first place only.
-Averages are over requests; see `timerec.evaluation.bootstrap` for their intervals.
+Lists are int32 [n, k], best first, -1 where a list has ended. An item that a list names twice counts at its first
+place only. Averages are over requests; see `timerec.evaluation.bootstrap` for their intervals.
 """
 
 from __future__ import annotations
@@ -12,9 +12,7 @@ from numpy.typing import NDArray
 Values = NDArray[np.float64]
 
 
-def hits(
-    ranked: NDArray[np.int32], truth_start: NDArray[np.int64], truth_item: NDArray[np.int32]
-) -> NDArray[np.bool_]:
+def hits(ranked: NDArray[np.int32], truth_start: NDArray[np.int64], truth_item: NDArray[np.int32]) -> NDArray[np.bool_]:
     """Which places [n, k] of the lists hold an item of the request's truth (CSR as in `protocol.Requests`)."""
     n, k = ranked.shape
     width = np.int64(max(ranked.max(initial=0), truth_item.max(initial=0))) + 1
@@ -105,7 +103,8 @@ def novelty(ranked: NDArray[np.int32], k: int, popularity: Values) -> float:
     """Mean -log2 of the popularity share of what is shown (Vargas & Castells 2011), in bits; higher is less obvious.
 
     Args:
-        popularity: [n_items] events before the cut. One event is added to each item, so that a new one has a finite value.
+        popularity: [n_items] events before the cut. One event is added to each item, so that a new one has a finite
+            value.
     """
     shown = ranked[:, :k][ranked[:, :k] >= 0]
     if not len(shown):
@@ -115,7 +114,7 @@ def novelty(ranked: NDArray[np.int32], k: int, popularity: Values) -> float:
 
 
 def popularity_percentile(ranked: NDArray[np.int32], k: int, popularity: Values) -> float:
-    """Mean percentile, in [0, 100], of what is shown among all items by events before the cut; equal items share one."""
+    """Mean percentile, in [0, 100], of what is shown, among all items by events before the cut; equal items share."""
     shown = ranked[:, :k][ranked[:, :k] >= 0]
     if not len(shown):
         return float("nan")

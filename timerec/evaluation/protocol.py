@@ -1,9 +1,9 @@
 """Who is judged on what: a sample of the requests of a time span, their truth, and negatives to score against.
 
-A request is all events of one user at one second. Its truth is what of it could have been recommended at that moment: an item
-counts when somebody had an event with it strictly before (live catalogue), or before the cut (static catalogue), or when it was
-listed by then. The split is global in time, so that no system can learn from the future of anybody (Ji et al. 2023, "A critical
-study on data leakage in recommender system offline evaluation").
+A request is all events of one user at one second. Its truth is what of it could have been recommended at that moment:
+an item counts when somebody had an event with it strictly before (live catalogue), or before the cut (static
+catalogue), or when it was listed by then. The split is global in time, so that no system can learn from the future of
+anybody (Ji et al. 2023, "A critical study on data leakage in recommender system offline evaluation").
 """
 
 from __future__ import annotations
@@ -95,8 +95,8 @@ def known_from(
     """Unix seconds [n_items] from which each item can be recommended: t is late enough when `known_from <= t`.
 
     Args:
-        catalogue: "live": from the second after the item's first event; "static": the same, but only items that could be
-            recommended at `cut`.
+        catalogue: "live": from the second after the item's first event; "static": the same, but only items that could
+            be recommended at `cut`.
         listed: int64 [n_items] from when an item is on offer without any event; by default never.
 
     >>> known_from(np.array([0, 1]), np.array([5, 9]), 3, cut=7, catalogue="static").tolist()[:1]
@@ -126,8 +126,9 @@ def sample_requests(
 ) -> Requests:
     """Sample at most `n` requests with start <= t < end from events sorted by (user, time, item).
 
-    With a static catalogue events of other items are no part of any request or history. With a live one a request is sampled
-    first and then judged by what could be known of it, so its truth may be empty; it is left out then, and counted.
+    With a static catalogue events of other items are no part of any request or history. With a live one a request is
+    sampled first and then judged by what could be known of it, so its truth may be empty; it is left out then, and
+    counted.
 
     Args:
         user, item, time: [N] events, time in unix seconds.
@@ -224,9 +225,7 @@ def negatives(
     return Pairs(row[order], np.concatenate(things)[order], kind_of[order])
 
 
-def _key_order(
-    user: NDArray[np.int32], time: NDArray[np.int64], user_key: NDArray[Any] | None
-) -> NDArray[np.int64]:
+def _key_order(user: NDArray[np.int32], time: NDArray[np.int64], user_key: NDArray[Any] | None) -> NDArray[np.int64]:
     """Order of requests by (user key, time)."""
     if user_key is None:
         return np.arange(len(user))

@@ -1,0 +1,39 @@
+"""Choosing a baseline's parameters by validation NDCG; then fitting it on everything before the test."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from timerec.evaluation.baselines.base import Baseline, History
+from timerec.evaluation.metrics import ranking_metrics
+from timerec.evaluation.protocol import Requests
+
+
+class Tuned(NamedTuple):
+    """The choice, and what it was made from."""
+
+    params: dict[str, float]
+    tried: list[tuple[dict[str, float], float]]  # every point of the grid with its validation NDCG@k
+
+
+def tune(
+    baseline: Baseline, log: History, val_requests: Requests, *, val_cut: int, test_cut: int, k: int = 10
+) -> Tuned:
+    """Try the grid on validation requests, and leave `baseline` fitted before `test_cut` with the best point.
+
+    Args:
+        val_cut, test_cut: unix seconds; the grid is judged by what is fitted before the first. Of equal points the
+            first wins.
+    """
+    tried = []
+    for params in baseline.grid:
+        if len(baseline.grid) == 1:  # nothing to choose
+            tried.append((params, float("nan")))
+            break
+        baseline.fit(log, val_cut, **params)
+        ranked = baseline.recommend(val_requests, k)
+        ndcg = ranking_metrics(ranked, val_requests.truth_start, val_requests.truth_item, k)[f"ndcg@{k}"]
+        tried.append((params, float(ndcg.mean())))
+    best, _ = tried[0] if len(tried) == 1 else max(tried, key=lambda point: point[1])
+    baseline.fit(log, test_cut, **best)
+    return Tuned(best, tried)
