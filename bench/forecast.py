@@ -2,10 +2,10 @@
 
   python -m bench.forecast DATASET [--out FORECASTS_DIR]
 
-Protocol: whole weeks counted back from the last event; items with 26 non-zero weeks before the first origin; departments
-sold by weight, as money or as fuel left out. A series starts at the item's first sale. Five origins, horizons of one to
-four weeks, all in the last eight weeks. A network is fitted once, on the weeks up to the first origin, then rolled forward
-with frozen parameters. Prints a table, then JSON.
+Protocol: whole weeks counted back from the last event; items with 26 non-zero weeks before the first origin;
+departments sold by weight, as money or as fuel left out. A series starts at the item's first sale. Five origins,
+horizons of one to four weeks, all in the last eight weeks. A network is fitted once, on the weeks up to the first
+origin, then rolled forward with frozen parameters. Prints a table, then JSON.
 """
 
 from __future__ import annotations

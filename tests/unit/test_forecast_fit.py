@@ -1,0 +1,177 @@
+"""The sample, the loss and the in-process fit of the forecaster."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from tests.unit.test_forecast_causal import random_model
+from tests.unit.test_forecast_series import random_series
+from timerec.clock import WEEK
+from timerec.config import ForecasterConfig
+from timerec.forecaster.baseline import moving_average
+from timerec.forecaster.features import build
+from timerec.forecaster.fit import Fitting, architecture, batches, fit_local, loss_sums, moments
+from timerec.forecaster.metrics import wape
+from timerec.forecaster.sample import active_items, choose, pick, tensors
+from timerec.forecaster.series import ItemSeries
+from timerec.schema import DataError
+
+SMALL = ForecasterConfig(hidden=8, epochs=6, batch_size=64, horizons=2, learning_rate=0.02)
+
+
+def waves(n_items: int = 120, n_steps: int = 60) -> ItemSeries:
+    """Items whose sales swing with a period of 6 steps, each with its own level: a moving average cannot follow."""
+    generator = np.random.default_rng(5)
+    level, phase = generator.uniform(3, 20, n_items)[:, None], generator.integers(0, 6, n_items)[:, None]
+    mean = level * (1 + 0.9 * np.sin(2 * np.pi * (np.arange(n_steps) + phase) / 6))
+    y = generator.poisson(mean).astype(np.float32)
+    item, step = np.nonzero(y)
+    return ItemSeries.from_long(item, step, y[item, step], n_items, n_steps, 0, WEEK)
+
+
+def test_choose_reads_nothing_after_the_cut() -> None:
+    s = random_series(n_items=200, n_steps=40)
+    item = np.repeat(np.arange(s.n_items), s.lengths)
+    late = np.arange(len(s.y)) - s.offsets[item] + s.first_step[item] >= 30
+    other = replace(s, y=np.where(late, 99, s.y).astype(np.float32))
+    a, b = choose(s, 4, 30, seed=1), choose(other, 4, 30, seed=1)
+    np.testing.assert_array_equal(a.items, b.items)
+    np.testing.assert_array_equal(a.series.y, b.series.y)
+    assert a.series.n_steps == 30
+    assert 0 < a.held.sum() < len(a.held) / 5
+
+
+def test_active_items_have_enough_steps_with_events() -> None:
+    s = random_series(n_items=100)
+    count = [(s.y[s.offsets[i] : s.offsets[i + 1]] > 0).sum() for i in range(100)]
+    assert active_items(s).tolist() == [i for i in range(100) if count[i] >= 7]  # a quarter of 30 steps
+
+
+def test_pick_keeps_the_series_whole() -> None:
+    s = random_series()
+    part = pick(s, np.array([7, 3]))
+    np.testing.assert_array_equal(part.dense(np.array([0, 1]), 30), s.dense(np.array([7, 3]), 30))
+
+
+def test_too_few_steps_are_a_sentence() -> None:
+    with pytest.raises(DataError, match=r"series.parquet, column step: 3 steps .* forecaster.kind=none$"):
+        choose(random_series(), 4, 3, seed=1)
+
+
+def test_targets_and_weights_against_a_loop() -> None:
+    sample = choose(random_series(n_items=60), 3, 25, seed=1)
+    data = tensors(sample, architecture(SMALL.model_copy(update={"horizons": 3}), sample.series, 25))
+    s = sample.series
+    for i in range(s.n_items):
+        y, length = s.y[s.offsets[i] : s.offsets[i + 1]], int(s.lengths[i])
+        for row in range(data.x.shape[0]):
+            for h in range(1, 4):
+                target, weight, held = (float(part[row, i, h - 1]) for part in (data.target, data.weight, data.held))
+                there = row + h < length and row >= 2
+                late = bool(sample.held[i]) and row + h >= length - 6
+                assert weight == float(there and not late)
+                assert held == float(there and late)
+                if row + h < length:
+                    assert target == y[row + h]
+
+
+def test_loss_by_hand() -> None:
+    forecast, target, weight = torch.tensor([[[3.0, 9.0]]]), torch.tensor([[[1.0, 1.0]]]), torch.tensor([[[1.0, 0.0]]])
+    total, count = loss_sums(forecast, target, weight, torch.tensor([[4.0]]))
+    assert float(total) == pytest.approx(2 / 2 + 0.1 * 4 / 8)
+    assert float(count) == 1
+
+
+def test_standardised_inputs_have_mean_0_and_deviation_1() -> None:
+    sample = choose(random_series(n_items=80), 2, 30, seed=1)
+    model = random_model(horizons=2)
+    data = tensors(sample, model.architecture)
+    model.standardise(moments(data))
+    x = ((data.x - model.center) / model.spread)[data.weight.sum(-1) > 0]
+    torch.testing.assert_close(x.mean(0), torch.zeros(x.shape[1]), atol=1e-3, rtol=0)
+    torch.testing.assert_close(x.std(0), torch.ones(x.shape[1]), atol=5e-2, rtol=0)
+
+
+def test_the_time_of_year_needs_two_years() -> None:
+    s = random_series(n_steps=30)
+    assert not architecture(SMALL, s, 104).yearly
+    assert architecture(SMALL, s, 105).yearly
+
+
+def test_long_series_come_in_smaller_batches() -> None:
+    assert batches(1000, 50, 100) == 10
+    assert batches(1000, 128, 100) == 20
+
+
+@pytest.mark.parametrize("kind", ["gru", "lstm"])
+def test_a_fitted_network_beats_the_moving_average(kind: str) -> None:
+    s, cut = waves(), 44
+    losses: list[float] = []
+    config = SMALL.model_copy(update={"kind": kind, "epochs": 12, "hidden": 16})
+    model = fit_local(s, config, cut, on_epoch=lambda epoch, train, loss: losses.append(train))
+    assert losses[-1] < 0.6 * losses[0]
+    rows = np.arange(cut - 1, 56)
+    y = s.dense(np.arange(s.n_items))
+    truth = np.stack([y[rows + 1], y[rows + 2]], axis=-1)
+    forecast = _forecasts(s, model, rows)
+    assert wape(forecast, truth) < 0.6 * wape(moving_average(y, 2)[rows], truth)
+
+
+def _forecasts(s: ItemSeries, model: torch.nn.Module, rows: np.ndarray) -> np.ndarray:
+    values = build(s, model).values[:, :2]
+    starts = s.offsets[:-1] - s.first_step
+    return np.expm1(values[starts + rows[:, None]])
+
+
+def test_the_fit_reads_nothing_after_the_cut() -> None:
+    s = waves()
+    other = s.until(44)
+    a, b = fit_local(s, SMALL, 44), fit_local(other, SMALL, 44)
+    for name, value in a.state_dict().items():
+        assert torch.equal(value, b.state_dict()[name]), name
+
+
+def test_a_restored_fit_ends_as_an_unbroken_one() -> None:
+    sample = choose(waves(), 2, 44, seed=1)
+
+    def start() -> Fitting:
+        return Fitting(random_model(horizons=2), 4, 4, 0.01)
+
+    data = tensors(sample, start().network.architecture)
+
+    def run(fitting: Fitting, epochs: int) -> None:
+        for _ in range(epochs):
+            fitting.train_epoch(data, torch.Generator().manual_seed(fitting.epoch))
+            fitting.end_epoch(fitting.validate(data))
+
+    unbroken, first, second = start(), start(), start()
+    run(unbroken, 4)
+    run(first, 2)
+    second.restore(first.state())
+    run(second, 2)
+    assert second.done
+    assert (second.best, second.best_epoch) == (unbroken.best, unbroken.best_epoch)
+    for name, value in unbroken.network.state_dict().items():
+        assert torch.equal(value, second.network.state_dict()[name]), name
+
+
+def test_stops_early_and_keeps_the_best_weights() -> None:
+    fitting = Fitting(random_model(), 1, 20, 0.01)
+    for loss in (3.0, 1.0, 2.0, 2.0, 2.0, 2.0):
+        assert not fitting.done
+        with torch.no_grad():
+            fitting.network.head.bias.fill_(loss)
+        fitting.end_epoch(torch.tensor([loss, 1.0]))
+    fitting.end_epoch(torch.tensor([2.0, 1.0]))
+    assert fitting.done and fitting.epoch == 7
+    assert fitting.best_weights["head.bias"].tolist() == [1.0, 1.0, 1.0]
+
+
+def test_bfloat16_learns_too() -> None:
+    losses: list[float] = []
+    fit_local(waves(), SMALL, 44, precision="bf16", on_epoch=lambda epoch, train, loss: losses.append(train))
+    assert losses[-1] < 0.8 * losses[0]
