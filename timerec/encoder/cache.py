@@ -34,9 +34,9 @@ def text_keys(texts: Sequence[str]) -> NDArray[np.bytes_]:
 class VectorCache:
     """Append-only parts in one folder a fingerprint.
 
-    A part is an .npy file of (key, vector) sorted by key and named after the hash of its bytes: it appears whole or not at
-    all, several processes may append at once, and a damaged part is passed over with a warning, so that its texts are
-    encoded again.
+    A part is an .npy file of (key, vector) sorted by key and named after the hash of its bytes: it appears whole or not
+    at all, several processes may append at once, and a damaged part is passed over with a warning, so that its texts
+    are encoded again.
 
     Args:
         root: folder of all fingerprints, made when the first part is written.

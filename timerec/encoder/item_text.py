@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,14 +12,14 @@ from numpy.typing import NDArray
 MAX_CHARS = 4096  # of a part: far beyond the tokens that any model here reads
 _SEPARATOR = ", "
 
-Strings = Sequence[str | None] | pa.Array | pa.ChunkedArray
+Strings = Any  # Sequence[str | None] or an Arrow array of strings, of one chunk or many
 
 
 def compose(title: Strings, category: Strings, text: Strings) -> list[str]:
     """Title, category and text of each item in one line, without repetition.
 
-    Control characters and runs of blanks become one space. A part whose words stand in another part is left out; of equal
-    parts the first stays. Case does not count.
+    Control characters and runs of blanks become one space. A part whose words stand in another part is left out; of
+    equal parts the first stays. Case does not count.
 
     Args:
         title, category, text: n strings each; empty or null where there is none.
@@ -40,10 +39,16 @@ def compose(title: Strings, category: Strings, text: Strings) -> list[str]:
             if other != place:
                 inside = np.strings.find(folded[other], folded[place]) >= 0
                 repeated |= inside & ((folded[other] != folded[place]) | (other < place))
-        kept.append(pc.if_else(pa.array(repeated | (folded[place] == "  ")), pa.scalar(None, pa.large_string()), part))
-    joined = pc.binary_join_element_wise(*kept, pa.scalar(_SEPARATOR, pa.large_string()), null_handling="skip")
-    lines: list[str] = joined.to_pylist()
+        gone = pa.array(repeated | (folded[place] == "  "))
+        followed = pc.binary_join_element_wise(part, _text(_SEPARATOR), _text(""))
+        kept.append(pc.if_else(gone, _text(""), followed))
+    joined = pc.binary_join_element_wise(*kept, _text(""))
+    lines: list[str] = pc.utf8_slice_codeunits(joined, 0, -len(_SEPARATOR)).to_pylist()
     return lines
+
+
+def _text(value: str) -> Any:
+    return pa.scalar(value, pa.large_string())
 
 
 def _clean(part: Strings) -> Any:

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from timerec.config import EncoderConfig
-from timerec.data.faults import user_faults
+from timerec.data.faults import full_disk_is_data_error, is_full_disk
 from timerec.encoder.cache import VectorCache, default_root, text_keys
 from timerec.encoder.item_text import compose
 from timerec.encoder.language_model import Precision, fingerprint, vector_dim
@@ -32,18 +32,28 @@ _COPY_ROWS = 65_536
 
 
 class _Worker:
-    """One actor of the pool: holds the model, encodes batches of texts."""
+    """One actor of the pool: holds the model, encodes batches of texts.
+
+    A fault of the model travels as a result: as an exception it would arrive wrapped beyond recognition.
+    """
 
     def __init__(self, config: EncoderConfig, precision: Precision, device: str) -> None:
         if device == "cpu":
             torch.set_num_threads(1)  # threads of several actors on the same cores stand in each other's way
-        self._encoder = TextEncoder(config.text, config.pooling, config.max_length, precision, device)
-        self._batch_size = config.batch_size
+        self._batch_size, self._fault = config.batch_size, ""
+        try:
+            self._encoder = TextEncoder(config.text, config.pooling, config.max_length, precision, device)
+        except DataError as error:
+            self._fault = str(error)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        vectors = self._encoder.encode(batch["text"].to_pylist(), self._batch_size)
-        flat = pa.array(vectors.reshape(-1), pa.float32())
-        return pa.table({"row": batch["row"], "vector": pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])})
+        if self._fault:
+            vectors = np.zeros((len(batch), 0), dtype=np.float32)
+        else:
+            vectors = self._encoder.encode(batch["text"].to_pylist(), self._batch_size)
+        ends = np.arange(len(batch) + 1, dtype=np.int64) * vectors.shape[1]
+        lists = pa.LargeListArray.from_arrays(pa.array(ends), pa.array(vectors.reshape(-1), pa.float32()))
+        return pa.table({"row": batch["row"], "vector": lists, "fault": [self._fault] * len(batch)})
 
 
 def encode(
@@ -106,10 +116,12 @@ def encode(
         vectors[wanted] = known
         missing = wanted[~found]
         if len(missing):
-            with user_faults(root):
-                _encode_missing(unique, missing, keys[~found], vectors, cache, config, actors, gpus_per_actor, precision)
+            with full_disk_is_data_error(root):
+                _encode_missing(
+                    unique, missing, keys[~found], vectors, cache, config, actors, gpus_per_actor, precision
+                )
         manifest |= {"dim": dim, "fingerprint": mark, "cached": int(found.sum()), "encoded": len(missing)}
-    with user_faults(Path(out)):
+    with full_disk_is_data_error(Path(out)):
         Path(out).mkdir(parents=True, exist_ok=True)
         _write_vectors(Path(out) / VECTORS, vectors, which)
         manifest["seconds"] = round(clock.perf_counter() - began, 2)
@@ -157,7 +169,11 @@ def _encode_missing(
         num_gpus=gpus_per_actor or None,
     )
     waiting: list[NDArray[np.int64]] = []
+    batch: Any
     for batch in results.iter_batches(batch_format="pyarrow", batch_size=None):
+        fault = batch["fault"][0].as_py()
+        if fault:
+            raise DataError(fault)
         rows = batch["row"].to_numpy()
         flat = pc.list_flatten(batch["vector"].combine_chunks()).to_numpy(zero_copy_only=False)
         vectors[missing[rows]] = flat.reshape(len(rows), -1)
@@ -177,7 +193,14 @@ def _store(
     cache: VectorCache,
 ) -> None:
     stored = np.concatenate(rows)
-    cache.append(keys[stored], vectors[missing[stored]])
+    try:
+        cache.append(keys[stored], vectors[missing[stored]])
+    except OSError as error:
+        if is_full_disk(error):
+            raise
+        raise DataError(
+            f"encoder.cache_dir: {cache.folder} cannot be written ({error.strerror}): choose another folder"
+        ) from error
 
 
 def _write_vectors(path: Path, unique: NDArray[np.float32], which: NDArray[np.int64]) -> None:
