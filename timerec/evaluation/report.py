@@ -1,0 +1,153 @@
+"""The evidence on one page: `results`, which is also what metrics.json holds, as a self-contained HTML file.
+
+`results` in JSON types; times are unix seconds, UTC; an interval is {"mean", "low", "high"} at 95 % over users, null
+where there was nothing to average. A section whose key is absent is shown as not measured.
+
+    name        what the data set is called
+    k           length of the judged lists
+    split       {"val_from", "test_from", "end"}: validation is [val_from, test_from), test [test_from, end)
+    fit         {"tuned_before", "fitted_before", "how"}: no event from these times on entered any parameter, while
+    choosing
+                (epochs, baselines' parameters) and in the judged bundle; `how` says in words how one came from the
+                other
+    protocol    `Requests.counts()` of the test with "catalogue" ("live" or "static") and "catalogue_size"
+    systems     [{"name", "title", "kind": "model" | "baseline", "metrics": {"ndcg@10": interval, ...}, "lists":
+                {"coverage@10", "novelty@10", "popularity_percentile@10"}, optional "params": {...}, "seconds"}], exactly one
+                model (`results.describe_system`)
+    paired      [{"baseline", "metric", "difference", "low", "high", "p"}]: model minus baseline (`results.compare`)
+    weeks       of NDCG@k (`segments.by_week`), optional
+    segments    `segments.segment_table`, optional
+    learning    [{"epoch", "train_loss", "val_ndcg"}], optional
+    forecast    {"metrics": the forecast stage's metrics.json, "examples": its examples.json, each item optionally
+    with a
+                "title"}, optional
+    data        the manifest of the prepared data
+    config      all settings of the run, by section
+    timings     {stage: seconds}, optional
+    machine     what it ran on, in words, optional
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from timerec.clock import DAY, HOUR
+from timerec.evaluation import charts
+
+REQUIRED = ("name", "k", "split", "fit", "protocol", "systems", "paired", "data", "config")
+NAMES = {
+    "ndcg": "NDCG", "recall": "Recall", "hr": "HR", "mrr": "MRR", "map": "MAP", "auc_uniform": "AUC, uniform",
+    "auc_popularity": "AUC, popularity", "coverage": "Coverage", "novelty": "Novelty, bits",
+    "popularity_percentile": "Popularity percentile",
+}  # fmt: skip
+
+
+def write_report(results: dict[str, Any], path: Path) -> None:
+    """Render `results` (see the module) into one HTML file without external resources.
+
+    Raises:
+        ValueError: a required key is missing, or there is not exactly one model and at least one baseline.
+    """
+    missing = [key for key in REQUIRED if key not in results]
+    if missing:
+        raise ValueError(f"results lack {', '.join(missing)}")
+    kinds = [entry["kind"] for entry in results["systems"]]
+    if kinds.count("model") != 1 or "baseline" not in kinds:
+        raise ValueError("a report needs exactly one model and at least one baseline")
+    environment = Environment(
+        loader=PackageLoader("timerec.evaluation", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters |= {"day": _day, "number": _number, "span": _span, "signed": _signed}
+    environment.filters |= {"title_of": metric_title, "setting": _setting}
+    page = environment.get_template("report.html.j2").render(r=results, **headline(results), **_plots(results))
+    path.write_text(page, encoding="utf-8")
+
+
+def headline(results: dict[str, Any]) -> dict[str, Any]:
+    """The outcome in words, and what it rests on.
+
+    Returns:
+        "verdict": "ahead", "level" or "behind" by the paired interval of NDCG@k against the best baseline;
+        "sentence"; and the entries "model", "best" and "difference" with the "metric" they speak of.
+    """
+    metric = f"ndcg@{results['k']}"
+    model = next(entry for entry in results["systems"] if entry["kind"] == "model")
+    best = charts.best_baseline(results["systems"], metric)
+    difference = next(row for row in results["paired"] if row["baseline"] == best["name"] and row["metric"] == metric)
+    verdict = "ahead" if difference["low"] > 0 else "behind" if difference["high"] < 0 else "level"
+    ours, theirs = model["metrics"][metric], best["metrics"][metric]
+    words = {
+        "ahead": "On the same requests it is ahead by",
+        "level": "On the same requests there is no clear difference:",
+        "behind": "On the same requests it is behind by",
+    }[verdict]
+    size = abs(difference["difference"]) if verdict == "behind" else difference["difference"]
+    ends = (difference["low"], difference["high"])
+    sentence = (
+        f"{model['title']} reaches {metric_title(metric)} {ours['mean']:.4f} (95 % interval {_span(ours)}) on "
+        f"{results['protocol']['requests']:,} test requests; the best tuned baseline, {best['title'].lower()}, reaches "
+        f"{theirs['mean']:.4f} ({_span(theirs)}). {words} {size:.4f}"
+        f"{_relative(difference['difference'], theirs['mean'], verdict)} "
+        f"(interval of the difference {_signed(ends[0])} to {_signed(ends[1])})."
+    )
+    return {
+        "verdict": verdict, "sentence": sentence, "model": model, "best": best, "difference": difference, "metric":
+        metric,
+    }  # fmt: skip
+
+
+def metric_title(metric: str) -> str:
+    """How a metric is written on the page.
+
+    >>> metric_title("ndcg@10")
+    'NDCG@10'
+    """
+    name, at, k = metric.partition("@")
+    return NAMES.get(name, name) + (at + k if name in ("ndcg", "recall", "hr", "mrr", "map") else "")
+
+
+def _plots(results: dict[str, Any]) -> dict[str, Markup | None]:
+    metric = f"ndcg@{results['k']}"
+    title = metric_title(metric)
+    plots: dict[str, str | None] = {"accuracy_plot": charts.accuracy_chart(results["systems"], metric)}
+    weeks = results.get("weeks")
+    plots["weeks_plot"] = charts.weeks_chart(weeks, results["systems"], metric) if weeks else None
+    learning = results.get("learning")
+    plots["learning_plot"] = charts.learning_chart(learning, title) if learning else None
+    examples = (results.get("forecast") or {}).get("examples")
+    plots["forecasts_plot"] = charts.forecasts_chart(examples) if examples and examples["items"] else None
+    return {name: None if svg is None else Markup(svg) for name, svg in plots.items()}
+
+
+def _relative(difference: float, base: float, verdict: str) -> str:
+    return "" if verdict == "level" or base <= 0 else f", or {100 * abs(difference) / base:.1f} %"
+
+
+def _day(time: int) -> str:
+    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _number(value: float | None, digits: int = 4) -> str:
+    return "–" if value is None or value != value else f"{value:,.{digits}f}"
+
+
+def _signed(value: float | None, digits: int = 4) -> str:
+    return "–" if value is None or value != value else f"{value:+.{digits}f}".replace("-", "−")
+
+
+def _setting(value: float, key: str) -> str:
+    """A tuned parameter in words; weights have no unit, all others are seconds."""
+    if "weight" in key:
+        return f"{value:g}"
+    unit, size = next((unit, size) for unit, size in (("days", DAY), ("hours", HOUR), ("seconds", 1)) if value >= size)
+    return f"{value / size:g} {unit}"
+
+
+def _span(interval: dict[str, float | None]) -> str:
+    return f"{_number(interval['low'])} to {_number(interval['high'])}"
