@@ -1,4 +1,4 @@
-"""The report's plots as SVG text that takes its colours and fonts from the page, so that one picture suits light and dark."""
+"""The report's plots, as SVG text that takes colours and fonts from the page: one picture suits light and dark."""
 
 from __future__ import annotations
 
@@ -25,9 +25,8 @@ INK, MUTED, GRID, ACCENT, SECOND, OTHER, PAPER = (
 )
 VARIABLES = {
     INK: "--ink", MUTED: "--muted", GRID: "--line", ACCENT: "--accent", SECOND: "--second", OTHER: "--other",
-    PAPER: "--card",
 }  # fmt: skip
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "timerec",
     "font.family": "sans-serif",
@@ -70,8 +69,8 @@ def accuracy_chart(systems: Sequence[Entry], metric: str) -> str:
         for row, entry in enumerate(ordered):
             value = entry["metrics"][metric]
             colour = ACCENT if entry["kind"] == "model" else OTHER
-            axes.plot([value["low"], value["high"]], [row, row], color=colour, linewidth=3.5, alpha=0.45)
-            axes.plot(value["mean"], row, "o", color=colour, markersize=8, markeredgecolor=PAPER, markeredgewidth=1.5)
+            axes.plot([value["low"], value["high"]], [row, row], color=colour, linewidth=5, alpha=0.35)
+            axes.plot(value["mean"], row, "o", color=colour, markersize=7)
             weight = "bold" if entry["kind"] == "model" else "normal"
             axes.text(highest * 1.03, row, f"{value['mean']:.4f}", va="center", ha="left", color=INK, fontweight=weight)
         axes.set_yticks(range(len(ordered)), [entry["title"] for entry in ordered], color=INK)
@@ -170,7 +169,7 @@ def _forecast_panel(axes: Axes, entry: Entry, examples: Entry) -> None:
     axes.set_ylim(bottom=0)
     axes.margins(x=0.02)
     title = str(entry.get("title") or f"item {entry['item']}")
-    axes.set_title(title if len(title) <= 44 else title[:43] + "…", fontsize=9.5)
+    axes.set_title(title if len(title) <= 38 else title[:37] + "…", fontsize=9.5)
     axes.tick_params(labelsize=8.5)
 
 

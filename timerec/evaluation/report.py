@@ -12,8 +12,8 @@ where there was nothing to average. A section whose key is absent is shown as no
                 other
     protocol    `Requests.counts()` of the test with "catalogue" ("live" or "static") and "catalogue_size"
     systems     [{"name", "title", "kind": "model" | "baseline", "metrics": {"ndcg@10": interval, ...}, "lists":
-                {"coverage@10", "novelty@10", "popularity_percentile@10"}, optional "params": {...}, "seconds"}], exactly one
-                model (`results.describe_system`)
+                {"coverage@10", "novelty@10", "popularity_percentile@10"}, optional "params": {...}, "seconds"}],
+                exactly one of them the model (`results.describe_system`)
     paired      [{"baseline", "metric", "difference", "low", "high", "p"}]: model minus baseline (`results.compare`)
     weeks       of NDCG@k (`segments.by_week`), optional
     segments    `segments.segment_table`, optional
@@ -29,6 +29,7 @@ where there was nothing to average. A section whose key is absent is shown as no
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,7 @@ def write_report(results: dict[str, Any], path: Path) -> None:
         lstrip_blocks=True,
     )  # fmt: skip
     environment.filters |= {"day": _day, "number": _number, "span": _span, "signed": _signed}
-    environment.filters |= {"title_of": metric_title, "setting": _setting}
+    environment.filters |= {"title_of": metric_title, "setting": _setting, "short": _short}
     page = environment.get_template("report.html.j2").render(r=results, **headline(results), **_plots(results))
     path.write_text(page, encoding="utf-8")
 
@@ -141,12 +142,22 @@ def _signed(value: float | None, digits: int = 4) -> str:
     return "–" if value is None or value != value else f"{value:+.{digits}f}".replace("-", "−")
 
 
+def _short(interval: dict[str, float | None]) -> str:
+    """The interval without leading zeros, to fit below its mean in a table.
+
+    >>> _short({"low": -0.01, "high": 0.25})
+    '−.0100 to .2500'
+    """
+    return re.sub(r"\b0\.", ".", _span(interval).replace("-", "−"))
+
+
 def _setting(value: float, key: str) -> str:
     """A tuned parameter in words; weights have no unit, all others are seconds."""
     if "weight" in key:
         return f"{value:g}"
     unit, size = next((unit, size) for unit, size in (("days", DAY), ("hours", HOUR), ("seconds", 1)) if value >= size)
-    return f"{value / size:g} {unit}"
+    number = f"{value / size:g}"
+    return f"{number} {unit[:-1] if number == '1' else unit}"
 
 
 def _span(interval: dict[str, float | None]) -> str:

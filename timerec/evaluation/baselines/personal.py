@@ -59,7 +59,7 @@ class PersonalDecayed(PersonalFrequency):
     """The same, each event weighing 2^(-(t - t_event) / half_life)."""
 
     name = "personal_decayed"
-    title = "Personal frequency, decayed"
+    title = "Decayed personal frequency"
 
     def __init__(self) -> None:
         self.grid = [{"half_life": float(span)} for span in HALF_LIVES]

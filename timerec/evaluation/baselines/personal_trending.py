@@ -24,7 +24,7 @@ class PersonalTrending:
     """Decayed personal frequency + weight x the item's share of the decayed counters of everybody, live."""
 
     name = "personal_trending"
-    title = "Personal, decayed + live popularity"
+    title = "Personal frequency + live popularity"
 
     def __init__(self) -> None:
         self.grid: list[dict[str, float]] = [
