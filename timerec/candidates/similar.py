@@ -126,3 +126,21 @@ def vote(log, similar, begin, known, t, score, column, touched, met):
         fast *= np.float32(FAST)
         slow *= np.float32(SLOW)
     return met
+
+
+def remap(similar: Similar, place: NDArray[np.int64], n_items: int) -> Similar:
+    """The same weights for a catalogue in another order.
+
+    Args:
+        place: [I] new index of each old item, -1 where it is gone.
+        n_items: size of the new catalogue; items that are new in it take no part.
+    """
+    row = np.full((len(similar.time), n_items), -1, np.int32)
+    row[:, place[place >= 0]] = similar.row[:, place >= 0]
+    kept = similar.item >= 0
+    item = np.where(kept, place[np.where(kept, similar.item, 0)], -1).astype(np.int32)
+    # gone items leave holes, and the kernel stops at the first hole
+    order = np.argsort(item < 0, axis=2, kind="stable")
+    return Similar(
+        similar.time, row, np.take_along_axis(item, order, 2), np.take_along_axis(similar.weight, order, 2)
+    )

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import torch
 from safetensors.torch import save_file
 
 from timerec.candidates import similar
+from timerec.bundle import category_indices, category_names
 from timerec.config import Config
 from timerec.data.cluster import connect
 from timerec.encoder import reduce
@@ -73,7 +73,7 @@ def finetune(prepared: Path, encoded: Path, forecast: Path, out: Path, config: C
     if "text" in found:
         np.save(out / TEXT, found["text"].numpy())
         save_file(found["adapter"], out / ADAPTER)
-    (out / SHAPE).write_text(json.dumps({**plan.shape, "category_names": category_names(state)}, indent=1))
+    (out / SHAPE).write_text(json.dumps({**plan.shape, "category_names": category_names(state.items)}, indent=1))
     metrics = {
         "curve": found["curve"],
         "best": found["best"],
@@ -86,17 +86,6 @@ def finetune(prepared: Path, encoded: Path, forecast: Path, out: Path, config: C
     }
     (out / METRICS).write_text(json.dumps(metrics, indent=1))
     return metrics
-
-
-def category_names(state: State) -> list[str]:
-    """Distinct categories of the catalogue, ascending: the model knows name k by index k + 1."""
-    return sorted(set(pc.fill_null(state.items[Columns.CATEGORY], "").to_pylist()))
-
-
-def model_indices(items: pa.Table, names: list[str]) -> np.ndarray:
-    """Index in the model's category table of each item, 0 where the model does not know the category."""
-    found = pc.index_in(pc.fill_null(items[Columns.CATEGORY], ""), value_set=pa.array(names, pa.string()))
-    return pc.fill_null(pc.add(pc.cast(found, pa.int64()), 1), 0).to_numpy()
 
 
 def _plan(state: State, files: StateFiles, config: Config, out: Path, val_from: int, test_from: int) -> Plan:
@@ -118,11 +107,11 @@ def _plan(state: State, files: StateFiles, config: Config, out: Path, val_from: 
     rng = np.random.default_rng(train.seed)
     validation = judged.take(np.sort(rng.permutation(len(judged.user))[: train.val_requests]))
 
-    names = category_names(state)
+    names = category_names(state.items)
     learn_ids = config.fusion.item_ids == "yes"  # auto: no, ids are memorised sooner than they help
     n_items = state.log.n_items
     shape = Shape.of(config.fusion, state.layout, state.text.shape[1], len(names), n_items if learn_ids else 0)
-    category = model_indices(state.items, names)
+    category = category_indices(state.items, names)
     identity = np.arange(1, n_items + 1) if learn_ids else np.zeros(n_items, np.int64)
     torch.manual_seed(train.seed)
     model = JointModel(shape)

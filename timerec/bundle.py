@@ -1,0 +1,194 @@
+"""A trained system on disk: safetensors, JSON and Parquet with checksums. Data, not code: nothing is unpickled."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
+from safetensors.torch import load_file as load_tensors
+
+from timerec.candidates.similar import Similar
+from timerec.encoder.reduce import Reducer
+from timerec.eventlog import write_log
+from timerec.forecaster.features import ForecastFeatures
+from timerec.model import JointModel, Shape
+from timerec.schema import Columns, DataError, Prepared
+from timerec.state import State, open_state
+from timerec.training.tables import FILE as TABLES
+from timerec.training.tables import load_tables
+
+FORMAT, VERSION = "timerec-bundle", 1
+HEAD = "bundle.json"
+WEIGHTS, VECTORS, FORECASTS = "model.safetensors", "vectors.safetensors", "forecast.safetensors"
+FORECASTER, LOG, ADAPTER = "forecaster", "log", "adapter.safetensors"
+_LOG_FILES = (Prepared.MANIFEST, Prepared.USERS, Prepared.ITEMS, Prepared.ATTRIBUTES, "series.parquet")
+
+
+@dataclass(frozen=True)
+class RunFolders:
+    """The outputs of the stages that a bundle is made of."""
+
+    prepared: Path
+    encoded: Path
+    forecast: Path
+    finetuned: Path
+
+
+def write_bundle(run: RunFolders, weights: Path, out: Path, config: dict[str, Any]) -> Path:
+    """Collect a trained system in `out`, which is replaced as a whole once everything is there.
+
+    Args:
+        weights: safetensors of the joint model that the bundle shall hold.
+        config: the run's settings.
+    """
+    draft = out.with_name(out.name + ".draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    (draft / LOG).mkdir(parents=True)
+    (draft / FORECASTER).mkdir()
+    shutil.copy(weights, draft / WEIGHTS)
+    shutil.copy(run.finetuned / TABLES, draft / TABLES)
+    for name in _LOG_FILES:
+        if (run.prepared / name).exists():
+            shutil.copy(run.prepared / name, draft / LOG / name)
+    shutil.copytree(run.prepared / Prepared.EVENTS, draft / LOG / Prepared.EVENTS)
+    for path in run.forecast.glob("model.*"):
+        shutil.copy(path, draft / FORECASTER / path.name)
+    renewed = run.finetuned / "text.npy"
+    text = np.load(renewed if renewed.exists() else run.encoded / "vectors.npy")
+    save_file({"text": np.ascontiguousarray(text)}, draft / VECTORS)
+    if (run.finetuned / ADAPTER).exists():
+        shutil.copy(run.finetuned / ADAPTER, draft / ADAPTER)
+    features = ForecastFeatures.load(run.forecast / "features")
+    arrays = {name: np.ascontiguousarray(getattr(features, name)) for name in ("offsets", "first_step", "values")}
+    save_file(arrays, draft / FORECASTS)
+    files = sorted(path.relative_to(draft).as_posix() for path in draft.rglob("*") if path.is_file())
+    head = {
+        "format": FORMAT,
+        "version": VERSION,
+        "config": config,
+        "shape": json.loads((run.finetuned / "shape.json").read_text()),
+        "forecast": {"origin": features.origin, "step": features.step, "names": features.names},
+        "files": {name: _digest(draft / name) for name in files},
+    }
+    (draft / HEAD).write_text(json.dumps(head, indent=1))
+    shutil.rmtree(out, ignore_errors=True)
+    draft.rename(out)
+    return out
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened and verified bundle."""
+
+    path: Path
+    head: dict[str, Any]
+
+    @classmethod
+    def open(cls, path: str | Path, verify: bool = True) -> Bundle:
+        """Open the bundle at `path`.
+
+        Args:
+            verify: compare the checksums of all files; workers of a run that has done so need not.
+
+        Raises:
+            DataError: it is no bundle, of another version, or damaged.
+        """
+        path = Path(path)
+        try:
+            head = json.loads((path / HEAD).read_text())
+        except (OSError, ValueError):
+            raise DataError(f"{path}: is no timerec bundle (no readable {HEAD}): give the bundle folder of a run") from None
+        if not isinstance(head, dict) or head.get("format") != FORMAT:
+            raise DataError(f"{path / HEAD}: is not the head of a timerec bundle: give the bundle folder of a run")
+        if head.get("version") != VERSION:
+            raise DataError(f"{path}: bundle version {head.get('version')} cannot be read by this timerec, which reads {VERSION}")
+        for name, digest in head["files"].items() if verify else ():
+            file = path / name
+            if ".." in Path(name).parts or Path(name).is_absolute() or not file.is_file() or _digest(file) != digest:
+                raise DataError(f"{file}: is missing or damaged (its checksum differs): copy the bundle again")
+        return cls(path, head)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return self.head["config"]
+
+    @property
+    def repeats(self) -> bool:
+        return bool(json.loads((self.path / LOG / Prepared.MANIFEST).read_text())["repeats"])
+
+    def items(self) -> pa.Table:
+        """The catalogue at training time: item_id, title, category, text in item order."""
+        names = [Columns.ITEM, Columns.TITLE, Columns.CATEGORY, Columns.TEXT]
+        return pq.read_table(self.path / LOG / Prepared.ITEMS, columns=names)
+
+    def text(self) -> NDArray[np.float32]:
+        """Text vectors [I, D] of the catalogue."""
+        return load_file(self.path / VECTORS)["text"]
+
+    def state(self, work: Path) -> State:
+        """The state on the bundle's own log; the arrays of the log are built under `work`."""
+        shutil.copytree(self.path / LOG, work, dirs_exist_ok=True)
+        write_log(work)
+        meta = self.head["forecast"]
+        features = ForecastFeatures(**load_file(self.path / FORECASTS), **meta)
+        return open_state(work, self.text(), features, *self.tables())
+
+    def tables(self) -> tuple[Similar, Reducer]:
+        """Item-to-item weights (in the bundle's item order) and the text reducer."""
+        return load_tables(self.path)
+
+    def model(self, state: State, weights: Path | None = None) -> JointModel:
+        """The joint model, ready to score on `state`; with other `weights` than its own where given."""
+        shape = dict(self.head["shape"])
+        names = shape.pop("category_names")
+        model = JointModel(Shape(**shape))
+        model.load_state_dict(load_tensors(weights or self.path / WEIGHTS))
+        width = max(span[1] for span in shape["groups"].values())
+        if width != state.layout.width:
+            raise DataError(
+                f"item_attributes: the data give {state.layout.width} feature columns where the bundle was trained on {width}: "
+                "bring the same attribute columns as in training"
+            )
+        known = self.items()[Columns.ITEM] if shape["items"] else None
+        identity = np.zeros(state.log.n_items, np.int64)
+        if known is not None:
+            identity = place_of(state.items[Columns.ITEM], known) + 1
+        model.attach(state.text, category_indices(state.items, names), identity)
+        return model.eval()
+
+
+def category_names(items: pa.Table) -> list[str]:
+    """Distinct categories of a catalogue, ascending: a model knows name k by index k + 1."""
+    return sorted(set(pc.fill_null(items[Columns.CATEGORY], "").to_pylist()))
+
+
+def category_indices(items: pa.Table, names: list[str]) -> NDArray[np.int64]:
+    """Index of each item's category in the model's table, 0 where the model does not know it."""
+    found = pc.index_in(pc.fill_null(items[Columns.CATEGORY], ""), value_set=pa.array(names, pa.string()))
+    return pc.fill_null(pc.add(pc.cast(found, pa.int64()), 1), 0).to_numpy()
+
+
+def place_of(wanted: pa.ChunkedArray, table: pa.ChunkedArray) -> NDArray[np.int64]:
+    """Index of each id of `wanted` in `table`, -1 where it is not there; ids of different types compare as text."""
+    if wanted.type != table.type:
+        wanted, table = wanted.cast(pa.string()), table.cast(pa.string())
+    found = pc.index_in(wanted, value_set=table.combine_chunks())
+    return pc.fill_null(pc.cast(found, pa.int64()), -1).to_numpy()
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
