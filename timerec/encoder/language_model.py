@@ -67,24 +67,24 @@ def locate(name: str) -> Path:
     return directory
 
 
+def is_decoder(settings: Any) -> bool:
+    """Whether a model reads from left to right: its configuration says so, or its type has no masked language model."""
+    from transformers.models.auto import modeling_auto as known
+
+    causal, masked = known.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, known.MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    only_causal = settings.model_type in causal and settings.model_type not in masked
+    return only_causal or bool(getattr(settings, "is_decoder", False))
+
+
 def resolve_pooling(pooling: str, settings: Any) -> Pooling:
-    """`auto` is the last token for decoders and the mean for encoders.
-
-    A decoder is a model whose configuration says `is_decoder`, or whose type has a causal and no masked language model.
-    """
-    if pooling == "mean" or pooling == "last":
-        return pooling  # type: ignore[return-value]  # narrowed from str
-    if pooling != "auto":
-        raise DataError(f"encoder.pooling is '{pooling}': choose auto, mean or last")
-    from transformers.models.auto.modeling_auto import (
-        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as CAUSAL,
-    )
-    from transformers.models.auto.modeling_auto import (
-        MODEL_FOR_MASKED_LM_MAPPING_NAMES as MASKED,
-    )
-
-    only_causal = settings.model_type in CAUSAL and settings.model_type not in MASKED
-    return "last" if only_causal or getattr(settings, "is_decoder", False) else "mean"
+    """`mean` and `last` as they are; `auto` is the last token for decoders and the mean for encoders."""
+    if pooling == "auto":
+        return "last" if is_decoder(settings) else "mean"
+    if pooling == "mean":
+        return "mean"
+    if pooling == "last":
+        return "last"
+    raise DataError(f"encoder.pooling is '{pooling}': choose auto, mean or last")
 
 
 def read_settings(directory: Path) -> Any:
@@ -94,9 +94,11 @@ def read_settings(directory: Path) -> Any:
         DataError: it is unreadable, needs code from its directory, or describes an encoder-decoder.
     """
     transformers = _transformers()
+    from huggingface_hub.errors import StrictDataclassError
+
     try:
         settings = transformers.AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, StrictDataclassError) as error:
         raise DataError(
             f"encoder.text: {directory}/config.json does not describe a model that transformers knows "
             f"({_first_line(error)}): choose a BERT or GPT kind of model"

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from timerec.encoder.language_model import Pooling
+from timerec.encoder.language_model import Pooling, is_decoder
 
 
 def pool(hidden: Tensor, mask: Tensor, pooling: Pooling) -> Tensor:
@@ -47,7 +47,8 @@ class PooledModel(nn.Module):
         if hasattr(inner, "get_base_model"):  # the arguments of an adapter's forward say nothing
             inner = inner.get_base_model()
         accepted = inspect.signature(inner.forward).parameters
-        self._positions = pooling == "last" and "position_ids" in accepted
+        # encoders count positions by themselves, and not all of them from zero
+        self._positions = is_decoder(inner.config) and "position_ids" in accepted
         self._fixed: dict[str, Any] = {"use_cache": False} if "use_cache" in accepted else {}
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
