@@ -15,6 +15,7 @@ from timerec.clock import DAY, HOUR, WEEK
 from timerec.forecaster.features import ForecastFeatures, build, period_strength
 from timerec.forecaster.inputs import YEAR, calendar, inputs, lags, levels, weighted_means
 from timerec.forecaster.recurrent import Architecture, RecurrentForecaster
+from timerec.forecaster.sample import pick
 from timerec.forecaster.series import ItemSeries
 
 
@@ -189,3 +190,10 @@ def test_model_survives_saving(tmp_path: Path) -> None:
     model.save(tmp_path, {"fit_until_step": 3})
     back = RecurrentForecaster.load(tmp_path)
     assert build(s, back).values.tobytes() == build(s, model).values.tobytes()
+
+
+@pytest.mark.parametrize("known", [2, 7, 33])
+def test_new_items_do_not_change_the_rows_of_others(known: int) -> None:
+    s, model = random_series(), random_model()
+    alone = build(pick(s, np.arange(known)), model)
+    assert build(s, model).values[: s.offsets[known]].tobytes() == alone.values.tobytes()
