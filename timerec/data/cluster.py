@@ -11,6 +11,7 @@ _ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_worker_niceness": "0",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    "RAY_AUTH_MODE": "disabled",  # a private Ray listens on this machine only; a cluster's own setting wins
     "OMP_NUM_THREADS": "1",  # two OpenMP threads a worker collapse when workers compete for cores
 }
 
@@ -20,20 +21,21 @@ def connect(address: str = "", num_cpus: int | None = None) -> None:
 
     Args:
         address: a Ray address; empty means RAY_ADDRESS, or else a private local Ray with the dashboard off.
-        num_cpus: logical CPUs of the private Ray; by default the machine's cores plus two, since drivers and
+        num_cpus: logical CPUs of the private Ray; by default the machine's cores plus four, since drivers and
             data tasks wait more than they compute.
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     import ray  # after the environment: Ray reads it on import
 
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
     if ray.is_initialized():
         return
     address = address or os.environ.get("RAY_ADDRESS", "")
     if address:
         ray.init(address=address, logging_level=logging.WARNING)
     else:
-        cpus = num_cpus or max(4, (os.cpu_count() or 2) + 2)
+        cpus = num_cpus or (os.cpu_count() or 2) + 4
         ray.init(num_cpus=cpus, include_dashboard=False, logging_level=logging.WARNING, log_to_driver=False)
     ray.data.DataContext.get_current().use_datasource_v2 = False
     ray.data.DataContext.get_current().enable_progress_bars = False

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from timerec.encoder.text import pad, padding_token, tokenize
+from timerec.encoder.tokens import pad, padding_token, tokenize
 
 TEXTS_A_STEP = 32  # texts read with gradient a step; the others keep the vectors of the last refresh
 REFRESH = 256  # texts read at once when all vectors are renewed

@@ -1,0 +1,146 @@
+"""Stage 5: judge the model and its baselines on validation and test requests, and write the evidence."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time as clock
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import os
+
+from timerec.config import Config
+from timerec.data.cluster import connect
+from timerec.evaluation.baselines import History, standard_baselines, tune
+from timerec.evaluation.protocol import Pairs, Requests, negatives, sample_requests
+from timerec.evaluation.report import write_report
+from timerec.evaluation.results import Task, Values, compare, describe_system, per_request, plain
+from timerec.evaluation.segments import by_week, item_segments, segment_table, taken_before, user_segments
+from timerec.pipeline.predict import answer
+from timerec.state import State
+from timerec.training.sources import StateFiles
+
+MODEL = "timerec"
+METRICS, REPORT = "metrics.json", "report.html"
+FITTED = (
+    "Epochs and the parameters of the baselines were chosen on validation requests, with the model fitted to events before "
+    "validation. The judged model then continued from those weights on requests up to the test. The forecaster's parameters "
+    "come from before validation; counters and forecasts run on with the log, always as of each request."
+)
+
+
+def evaluate(
+    files: StateFiles, bundle: Path, tuned: Path, out: Path, config: Config, context: dict[str, Any]
+) -> dict[str, Any]:
+    """Judge on the test requests, beside baselines tuned on the validation requests.
+
+    Args:
+        files: state of the whole log.
+        bundle: the final bundle, judged on the test.
+        tuned: weights from before validation, judged on validation.
+        out: receives `metrics.json` and `report.html`.
+        context: entries of the results that other stages know: "name", "learning", "forecast", "timings".
+
+    Returns:
+        What `metrics.json` holds.
+    """
+    connect(config.cluster.address)
+    out.mkdir(parents=True, exist_ok=True)
+    state = files.open()
+    manifest, settings, k = state.manifest, config.evaluate, config.evaluate.k
+    val_from, test_from, end = int(manifest["val_from"]), int(manifest["test_from"]), int(manifest["last"]) + 1
+    log = history(state)
+    val = requests_of(state, log, config, val_from, test_from, val_from)
+    test = requests_of(state, log, config, test_from, end, test_from)
+    task = task_of(log, test, config, test_from)
+    val_task = task_of(log, val, config, val_from)
+
+    began = clock.perf_counter()
+    lists, values = _model_values(task, files, bundle, None, config)
+    seconds = clock.perf_counter() - began
+    _, val_values = _model_values(val_task, files, bundle, tuned.resolve(), config)
+    model = describe_system(task, MODEL, "timerec", "model", lists, values, seconds=round(seconds, 1))
+    systems, all_lists, baseline_values = [model], {MODEL: lists}, {}
+    for baseline in standard_baselines(log.repeats):
+        began = clock.perf_counter()
+        found = tune(baseline, log, val, val_cut=val_from, test_cut=test_from, k=k)
+        ranked = baseline.recommend(test, k)
+        baseline_values[baseline.name] = per_request(task, ranked, baseline.score(test, task.pairs))
+        all_lists[baseline.name] = ranked
+        spent = round(clock.perf_counter() - began, 1)
+        entry = describe_system(
+            task, baseline.name, baseline.title, "baseline", ranked, baseline_values[baseline.name],
+            params=found.params, seconds=spent,
+        )  # fmt: skip
+        systems.append(entry)
+    taken = taken_before(test, log.user, log.item, log.time)
+    ndcg = f"ndcg@{k}"
+    results = plain(
+        {
+            "name": context["name"],
+            "k": k,
+            "split": {"val_from": val_from, "test_from": test_from, "end": end},
+            "fit": {"tuned_before": val_from, "fitted_before": test_from, "how": FITTED},
+            "protocol": {**test.counts(), "catalogue": "live", "catalogue_size": task.catalogue_size},
+            "systems": systems,
+            "paired": compare(task, values, baseline_values),
+            "weeks": by_week(test, {name: v[ndcg] for name, v in {MODEL: values, **baseline_values}.items()}, test_from),
+            "segments": segment_table(
+                test, all_lists, user_segments(test), item_segments(test, task.popularity, taken), k=k, reps=200
+            ),
+            "validation": {name: float(np.nanmean(x)) for name, x in val_values.items()},
+            "learning": context["learning"],
+            "forecast": context["forecast"],
+            "data": manifest,
+            "config": config.model_dump(),
+            "timings": context["timings"],
+            "machine": f"{os.cpu_count()} CPU cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}",
+        }
+    )
+    (out / METRICS).write_text(json.dumps(results, indent=1))
+    write_report(results, out / REPORT)
+    return results
+
+
+def history(state: State) -> History:
+    """The log as the baselines read it."""
+    log = state.log
+    user = np.repeat(np.arange(log.n_users, dtype=np.int32), log.user_size)
+    return History(
+        user, log.event_item, log.event_time, log.n_users, log.n_items, state.sources.repeats, "live", log.listed
+    )
+
+
+def requests_of(state: State, log: History, config: Config, start: int, end: int, cut: int) -> Requests:
+    """The sampled requests of [start, end)."""
+    return sample_requests(
+        log.user, log.item, log.time, start=start, end=end, cut=cut, n=config.evaluate.requests,
+        seed=config.evaluate.seed, user_key=state.users.to_numpy(zero_copy_only=False), catalogue="live", listed=log.listed,
+    )  # fmt: skip
+
+
+def task_of(log: History, requests: Requests, config: Config, cut: int) -> Task:
+    """What all systems are judged on: requests, pairs, catalogue."""
+    popularity = log.popularity(cut)
+    available = log.available(cut)
+    pairs: Pairs = negatives(
+        requests, log.user, log.item, log.time, available=available, popularity=popularity, repeats=log.repeats,
+        seed=config.evaluate.seed + 1,
+    )  # fmt: skip
+    size = int((available <= requests.time.max()).sum())
+    return Task(requests, pairs, popularity, size, config.evaluate.k, config.evaluate.bootstrap)
+
+
+def _model_values(
+    task: Task, files: StateFiles, bundle: Path, weights: Path | None, config: Config
+) -> tuple[np.ndarray, Values]:
+    start = np.searchsorted(task.pairs.request, np.arange(len(task.requests) + 1))
+    lists, _, scores = answer(
+        files, bundle, task.requests.user, task.requests.time, k=task.k, pairs=(start, task.pairs.item), weights=weights,
+        actors=config.cluster.workers or 2,
+    )  # fmt: skip
+    return lists, per_request(task, lists, scores.astype(np.float64))
+
+
