@@ -102,6 +102,15 @@ def test_of_duplicates_with_different_values_the_largest_stays() -> None:
     assert (found[0]["first"], found[0]["last"], found[0]["users"]) == (1, 1, 1)
 
 
+def test_a_piece_that_is_read_in_several_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    read_piece = shard.read_piece
+    monkeypatch.setattr(shard, "read_piece", lambda piece: read_piece(piece, 3))
+    events: list[Event] = [("ann", 3, number, "buy", 1) for number in range(10)]
+    tables, _, found = shards_of(events, 1, row_group=10)
+    assert tables[0]["time"].to_pylist() == list(range(10))
+    assert found[0]["events"] == 10
+
+
 def test_users_of_a_shard_are_told_apart_by_hash_alone() -> None:
     events: list[Event] = [(f"user-{number}", 3, number, "buy", 1) for number in range(2_000)]
     tables, _, _ = shards_of(events, 4, row_group=500)

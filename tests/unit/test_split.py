@@ -39,6 +39,11 @@ def test_quantiles_with_few_distinct_times() -> None:
     assert quantiles([[7] * 10, [7, 8]], [0.8, 0.9]) == [7, 7]
 
 
+def test_quantiles_round_as_numpy_does() -> None:
+    times = [43, 63, 73, 93, 103, 133, 143, 143]
+    assert quantiles([times], [0.7]) == [int(np.quantile(times, 0.7))] == [129]  # 130 in exact arithmetic
+
+
 @pytest.mark.parametrize("cut", [(0, 50), (50, 50), (60, 50), (50, 101)])
 def test_a_split_with_an_empty_part_is_refused(cut: tuple[int, int]) -> None:
     with pytest.raises(DataError, match="column 'timestamp': the split needs"):

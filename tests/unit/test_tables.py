@@ -31,6 +31,8 @@ def test_a_parquet_file_is_cut_along_its_row_groups(tmp_path: Path, monkeypatch:
     assert [part.groups for part in parts] == [(0, 1), (2, 3), (4, 5), (6, 7), (8, 9)]
     read = pa.concat_tables([batch for part in parts for batch in read_piece(part)])
     assert read["user_id"].to_pylist() == list(range(100))
+    monkeypatch.setattr("timerec.data.tables.BATCH", 5)
+    assert [part.groups for part in pieces(table, REQUIRED)] == [(group,) for group in range(10)]
 
 
 def test_a_folder_of_shards(tmp_path: Path) -> None:
