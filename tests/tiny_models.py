@@ -8,23 +8,8 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, GPT2Config, GPT2Model, PreTrainedTokenizerFast
 
-WORDS = [
-    "red",
-    "green",
-    "blue",
-    "apple",
-    "pear",
-    "plum",
-    "tea",
-    "jar",
-    "box",
-    "large",
-    "small",
-    "of",
-    "the",
-    "with",
-    "and",
-]
+SENTENCE = "red green blue apple pear plum tea jar box large small of the with and"
+WORDS = SENTENCE.split()
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 torch.set_num_threads(1)  # models this small only lose by more
 
