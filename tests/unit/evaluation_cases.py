@@ -29,7 +29,8 @@ def random_log(seed: int, n: int = 700, scale: int = 1) -> Log:
     time = rng.integers(0, END // 50, n) * 50
     item = np.floor(rng.random(n) ** 2 * np.minimum(time // 400 + 1, N_ITEMS)).astype(np.int32)
     user = rng.integers(0, N_USERS, n).astype(np.int32)
-    user[time < TEST] %= N_USERS - 5  # the last users appear in the test only
+    user[time < TEST - 1_000] %= N_USERS - 5  # some users appear late,
+    user[time < TEST] %= N_USERS - 2  # and the last ones in the test only
     twice = rng.integers(0, n, n // 10)
     user, item, time = (np.concatenate([x, x[twice]]) for x in (user, item, time))
     order = np.lexsort((item, time, user))

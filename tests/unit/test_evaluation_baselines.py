@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from math import log2
 
 import numpy as np
@@ -93,18 +94,18 @@ def test_lists_and_scores_are_those_of_the_definition(kind, params, score, catal
     scored = np.empty((len(requests), N_ITEMS))
     scored[pairs.request, pairs.item] = baseline.score(requests, pairs)
     available = known_from(log.item, log.time, N_ITEMS, cut=TEST, catalogue=catalogue)
-    assert ranked.shape == (len(requests), 10) and ranked.dtype == np.int32
+    assert ranked.shape == (len(requests), 10)
+    assert ranked.dtype == np.int32
     for r in range(len(requests)):
-        keys, order = by_hand(
-            score, log, int(requests.user[r]), int(requests.time[r]), params, TEST, available, repeats
-        )
+        keys, order = by_hand(score, log, int(requests.user[r]), int(requests.time[r]), params, TEST, available, repeats)
         assert ranked[r].tolist() == (order + [-1] * 10)[:10]
         by_key = sorted(range(N_ITEMS), key=lambda i: keys[i])
         if kind is AllTimePopularity:
             assert scored[r].tolist() == [key[1] for key in keys]
         steps = np.diff(scored[r][by_key])
-        same = [keys[a] == keys[b] for a, b in zip(by_key, by_key[1:], strict=False)]
-        assert np.array_equal(steps > 0, ~np.array(same)) and (steps >= 0).all()
+        same = [keys[a] == keys[b] for a, b in itertools.pairwise(by_key)]
+        assert np.array_equal(steps > 0, ~np.array(same))
+        assert (steps >= 0).all()
 
 
 @pytest.mark.parametrize(("kind", "params", "score"), CASES, ids=[case[0].name for case in CASES])
@@ -138,9 +139,7 @@ def test_long_logs_neither_overflow_nor_lose_the_latest():
     ranked = baseline.recommend(requests, 3)
     available = known_from(log.item, log.time, N_ITEMS, cut=0)
     for r in range(len(requests)):
-        keys, order = by_hand(
-            trending, log, int(requests.user[r]), int(requests.time[r]), params, TEST * scale, available, True
-        )
+        keys, order = by_hand(trending, log, int(requests.user[r]), int(requests.time[r]), params, TEST * scale, available, True)
         assert [keys[i][0] for i in ranked[r]] == [keys[i][0] for i in order[:3]]
 
 
@@ -158,7 +157,8 @@ def test_tuning_takes_the_best_of_validation_and_fits_up_to_the_test():
         ranked = other.recommend(val, 5)
         expected.append(ranking_metrics(ranked, val.truth_start, val.truth_item, 5)["ndcg@5"].mean())
     assert [value for _, value in tuned.tried] == pytest.approx(expected)
-    assert len(set(expected)) == 4 and tuned.params == baseline.grid[int(np.argmax(expected))]
+    assert len(set(expected)) == 4
+    assert tuned.params == baseline.grid[int(np.argmax(expected))]
     assert baseline.window == tuned.params["window"]
     assert np.array_equal(baseline.popularity, history.popularity(TEST))
 

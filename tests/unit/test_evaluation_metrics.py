@@ -46,7 +46,9 @@ def test_ranking_metrics_follow_their_definitions(seed, k, spare):
 def test_a_perfect_list_scores_one_even_if_the_truth_is_longer():
     ranked = np.arange(3, dtype=np.int32)[None]
     got = metrics.ranking_metrics(ranked, np.array([0, 5]), np.arange(5, dtype=np.int32), 3)
-    assert got["ndcg@3"][0] == pytest.approx(1) and got["map@3"][0] == 1 and got["recall@3"][0] == pytest.approx(3 / 5)
+    assert got["ndcg@3"][0] == pytest.approx(1)
+    assert got["map@3"][0] == 1
+    assert got["recall@3"][0] == pytest.approx(3 / 5)
 
 
 def test_what_cannot_be_judged_is_refused():

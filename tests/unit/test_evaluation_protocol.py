@@ -7,6 +7,7 @@ import pytest
 
 from tests.unit.evaluation_cases import END, N_ITEMS, N_USERS, TEST, random_log
 from timerec.evaluation.protocol import NEVER, Requests, known_from, negatives, sample_requests
+from timerec.schema import DataError
 
 
 def by_hand(log, start, end, cut, n, seed, key, catalogue, listed):
@@ -52,7 +53,8 @@ def test_requests_are_those_of_the_definition(catalogue, seed):
     ]  # fmt: skip
     assert rows == expected
     assert (got.n_total, got.n_without_truth) == (total, empty)
-    assert got.truth_item.dtype == np.int32 and len(got) > 20
+    assert got.truth_item.dtype == np.int32
+    assert len(got) > 20
 
 
 def test_the_sample_does_not_depend_on_the_numbering_of_users():
@@ -65,7 +67,8 @@ def test_the_sample_does_not_depend_on_the_numbering_of_users():
     rules = {"start": TEST, "end": END, "cut": TEST, "n": 50, "seed": 1}
     one = sample_requests(*log, **rules)
     two = sample_requests(renumbered[order].astype(np.int32), log.item[order], log.time[order], user_key=key, **rules)
-    assert np.array_equal(one.user, key[two.user]) and np.array_equal(one.truth_item, two.truth_item)
+    assert np.array_equal(one.user, key[two.user])
+    assert np.array_equal(one.truth_item, two.truth_item)
 
 
 def test_share_of_lost_truth():
@@ -79,14 +82,22 @@ def test_share_of_lost_truth():
     assert sample_requests(user, item, time, catalogue="live", **rules).n_without_truth == 1
 
 
+def test_a_span_without_requests_is_a_fault_of_the_data():
+    log = random_log(0)
+    with pytest.raises(DataError, match="column 'timestamp': no request from 20000 to 30000"):
+        sample_requests(*log, start=20_000, end=30_000, cut=TEST, n=9, seed=0)
+
+
 def test_keep_truth_leaves_out_requests_without_any():
     requests = Requests(
         np.array([4, 5, 6], np.int32), np.array([1, 2, 3]), np.array([0, 2, 3, 5]), np.array([1, 2, 1, 3, 4], np.int32),
         np.zeros(3, np.int64), np.ones(3, bool),
     )  # fmt: skip
     part, rows = requests.keep_truth(np.array([True, False, False, True, True]))
-    assert rows.tolist() == [0, 2] and part.user.tolist() == [4, 6]
-    assert part.truth_start.tolist() == [0, 1, 3] and part.truth_item.tolist() == [1, 3, 4]
+    assert rows.tolist() == [0, 2]
+    assert part.user.tolist() == [4, 6]
+    assert part.truth_start.tolist() == [0, 1, 3]
+    assert part.truth_item.tolist() == [1, 3, 4]
 
 
 @pytest.mark.parametrize("repeats", [True, False])

@@ -33,7 +33,8 @@ def test_who_asked():
     log = random_log(1)
     masks = segments.user_segments(requests_of(log, 100))
     total = sum(masks[name].astype(int) for name in ("known_users", "new_users", "cold_users"))
-    assert (total == 1).all() and all(mask.any() for mask in masks.values())
+    assert (total == 1).all()
+    assert all(mask.any() for mask in masks.values())
 
 
 def test_what_was_taken():
@@ -54,7 +55,8 @@ def test_taken_before_counts_strictly_earlier_events():
         bool(np.any((log.user == requests.user[r]) & (log.item == item) & (log.time < requests.time[r])))
         for r, item in zip(requests.truth_row, requests.truth_item, strict=True)
     ]
-    assert got.tolist() == expected and 0 < sum(expected) < len(expected)
+    assert got.tolist() == expected
+    assert 0 < sum(expected) < len(expected)
 
 
 def test_table_of_segments():
@@ -64,22 +66,23 @@ def test_table_of_segments():
     cold = requests.n_history == 0
     odd = requests.truth_item % 2 == 1
     nobody = np.zeros(len(requests), bool)
-    table = segments.segment_table(
-        requests, {"s": ranked}, {"cold_users": cold, "nobody": nobody}, {"odd": odd}, k=5, reps=20
-    )
+    table = segments.segment_table(requests, {"s": ranked}, {"cold_users": cold, "nobody": nobody}, {"odd": odd}, k=5, reps=20)
     assert [row["name"] for row in table] == ["all", "cold_users", "nobody", "odd"]
     values = metrics.ranking_metrics(ranked, requests.truth_start, requests.truth_item, 5)
     for row, mask in zip(table[:2], [np.ones(len(requests), bool), cold], strict=True):
-        assert row["requests"] == mask.sum() and row["users"] == len(np.unique(requests.user[mask]))
+        assert row["requests"] == mask.sum()
+        assert row["users"] == len(np.unique(requests.user[mask]))
         for name, x in values.items():
             assert row["systems"]["s"][name] == interval(x[mask], requests.user[mask], 20)._asdict()
-    assert table[2]["requests"] == 0 and table[2]["systems"] == {}
+    assert table[2]["requests"] == 0
+    assert table[2]["systems"] == {}
     recalls = []
     for r in range(len(requests)):
         truth = [i for i in requests.truth_item[requests.truth_start[r] : requests.truth_start[r + 1]] if i % 2]
         if truth:
             recalls.append(len(set(truth) & set(ranked[r].tolist())) / len(truth))
-    assert table[3]["requests"] == len(recalls) and table[3]["truth_items"] == odd.sum()
+    assert table[3]["requests"] == len(recalls)
+    assert table[3]["truth_items"] == odd.sum()
     assert table[3]["systems"]["s"]["recall@5"]["mean"] == pytest.approx(np.mean(recalls))
 
 
@@ -103,13 +106,15 @@ def test_entries_of_the_results():
     one, two = (rng.integers(0, N_ITEMS, (len(requests), 5)).astype(np.int32) for _ in range(2))
     ours, theirs = results.per_request(task, one, scores), results.per_request(task, two, -scores)
     assert set(ours) == {"ndcg@5", "recall@5", "hr@5", "mrr@5", "map@5", "auc_uniform", "auc_popularity"}
-    assert np.allclose(ours["auc_uniform"], 0) and np.allclose(theirs["auc_uniform"], 1)
+    assert np.allclose(ours["auc_uniform"], 0)
+    assert np.allclose(theirs["auc_uniform"], 1)
     assert 0.3 < ours["auc_popularity"].mean() < 0.7
     entry = results.describe_system(task, "m", "Model", "model", one, ours, seconds=np.float32(2))
     assert entry["metrics"]["ndcg@5"] == interval(ours["ndcg@5"], requests.user, 30)._asdict()
     assert entry["lists"]["coverage@5"] == metrics.coverage(one, 5, N_ITEMS)
     rows = results.compare(task, ours, {"b": theirs})
-    assert len(rows) == 7 and rows[0]["baseline"] == "b"
+    assert len(rows) == 7
+    assert rows[0]["baseline"] == "b"
     expected = paired(ours["mrr@5"], theirs["mrr@5"], requests.user, 30)._asdict()
     assert next(row for row in rows if row["metric"] == "mrr@5").items() >= expected.items()
     text = json.dumps(results.plain({"entry": entry, 1: [np.int64(3), math.nan, np.array([1.5, np.inf])]}))

@@ -108,7 +108,7 @@ def weeks_chart(weeks: Sequence[Entry], systems: Sequence[Entry], metric: str) -
 
 
 def learning_chart(learning: Sequence[Entry], metric: str) -> str:
-    """Training loss and validation accuracy after each epoch, side by side because their scales differ."""
+    """Training loss and validation accuracy as training went on, side by side because their scales differ."""
     epochs = [entry["epoch"] for entry in learning]
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 2.6), layout="constrained")
@@ -120,15 +120,13 @@ def learning_chart(learning: Sequence[Entry], metric: str) -> str:
             values = np.array([entry[key] for entry in learning], np.float64)
             axes.plot(epochs, values, "o-", color=colour, markersize=5)
             axes.set_title(title)
-            axes.set_xlabel("epoch")
+            axes.set_xlabel("part of the training")
             axes.set_xticks(epochs[:: max(1, len(epochs) // 8)])
             axes.margins(x=0.08, y=0.18)
         best = int(np.nanargmax(np.array([entry["val_ndcg"] for entry in learning], np.float64)))
         value = learning[best]["val_ndcg"]
-        right.annotate(
-            f"{value:.4f}", (epochs[best], value), xytext=(0, 7), textcoords="offset points", ha="center", color=INK
-        )
-        return _svg(figure, "training loss and validation accuracy by epoch")
+        right.annotate(f"{value:.4f}", (epochs[best], value), xytext=(0, 7), textcoords="offset points", ha="center", color=INK)
+        return _svg(figure, "training loss and validation accuracy as training went on")
 
 
 def forecasts_chart(examples: Entry) -> str:
@@ -150,9 +148,7 @@ def forecasts_chart(examples: Entry) -> str:
 
 def best_baseline(systems: Sequence[Entry], metric: str) -> Entry:
     """The baseline with the highest mean."""
-    return max(
-        (entry for entry in systems if entry["kind"] == "baseline"), key=lambda entry: entry["metrics"][metric]["mean"]
-    )
+    return max((entry for entry in systems if entry["kind"] == "baseline"), key=lambda entry: entry["metrics"][metric]["mean"])
 
 
 def _forecast_panel(axes: Axes, entry: Entry, examples: Entry) -> None:

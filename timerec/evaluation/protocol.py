@@ -15,6 +15,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from timerec.schema import DataError
+
 Catalogue = Literal["live", "static"]
 NEVER = np.int64(1) << 62
 TRUTH, UNIFORM, POPULARITY = 0, 1, 2  # kinds of pairs
@@ -135,6 +137,9 @@ def sample_requests(
         cut: unix seconds before which parameters are fitted.
         user_key: [n_users] original ids, so that the sample does not depend on how users were numbered.
         listed: int64 [n_items], see `known_from`.
+
+    Raises:
+        DataError: nobody took anything in the span that could be known.
     """
     n_items = len(listed) if listed is not None else int(item.max(initial=-1)) + 1
     inside = time < end
@@ -175,6 +180,11 @@ def sample_requests(
         early[closing] > early[opening],
     )
     kept, _ = everything.keep_truth(known)
+    if not len(kept):
+        raise DataError(
+            f"interactions, column 'timestamp': no request from {start} to {end} took an item that was known before; bring a "
+            f"longer log, or give other dates with --val-from and --test-from"
+        )
     return Requests(
         kept.user, kept.time, kept.truth_start, kept.truth_item, kept.n_history, kept.user_known,
         n_total=len(by_key), n_without_truth=len(picked) - len(kept), truth_lost_share=float(lost),

@@ -1,30 +1,28 @@
 """The evidence on one page: `results`, which is also what metrics.json holds, as a self-contained HTML file.
 
-`results` in JSON types; times are unix seconds, UTC; an interval is {"mean", "low", "high"} at 95 % over users, null
-where there was nothing to average. A section whose key is absent is shown as not measured.
+`results` in JSON types; times are unix seconds, UTC; an interval is {"mean", "low", "high"} at 95 % over users, null where
+there was nothing to average. What is optional and absent is shown as not measured, or left out.
 
     name        what the data set is called
     k           length of the judged lists
     split       {"val_from", "test_from", "end"}: validation is [val_from, test_from), test [test_from, end)
-    fit         {"tuned_before", "fitted_before", "how"}: no event from these times on entered any parameter, while
-    choosing
-                (epochs, baselines' parameters) and in the judged bundle; `how` says in words how one came from the
-                other
-    protocol    `Requests.counts()` of the test with "catalogue" ("live" or "static") and "catalogue_size"
+    fit         {"tuned_before", "fitted_before", "how"}: no event from these times on entered any parameter, while choosing
+                and in the judged systems; `how` says in whole sentences how the second came from the first
+    protocol    `Requests.counts()` of the test, with "catalogue" ("live" or "static") and "catalogue_size"
     systems     [{"name", "title", "kind": "model" | "baseline", "metrics": {"ndcg@10": interval, ...}, "lists":
-                {"coverage@10", "novelty@10", "popularity_percentile@10"}, optional "params": {...}, "seconds"}],
-                exactly one of them the model (`results.describe_system`)
+                {"coverage@10", "novelty@10", "popularity_percentile@10"}, optional "params" and "seconds"}], exactly one
+                of them the model (`results.describe_system`)
+    validation  {metric: mean} of the model on validation, as fitted while choosing; optional
     paired      [{"baseline", "metric", "difference", "low", "high", "p"}]: model minus baseline (`results.compare`)
-    weeks       of NDCG@k (`segments.by_week`), optional
-    segments    `segments.segment_table`, optional
-    learning    [{"epoch", "train_loss", "val_ndcg"}], optional
-    forecast    {"metrics": the forecast stage's metrics.json, "examples": its examples.json, each item optionally
-    with a
-                "title"}, optional
+    weeks       of NDCG@k (`segments.by_week`); optional
+    segments    `segments.segment_table`; optional
+    learning    [{"epoch", "train_loss", "val_ndcg"}], one entry each time that training was judged; optional
+    forecast    {"metrics": the forecast stage's metrics.json, "examples": its examples.json, its items with an optional
+                "title"}; optional
     data        the manifest of the prepared data
     config      all settings of the run, by section
-    timings     {stage: seconds}, optional
-    machine     what it ran on, in words, optional
+    timings     {stage: seconds}; optional
+    machine     what it ran on, in words; optional
 """
 
 from __future__ import annotations

@@ -72,8 +72,7 @@ def describe_system(
 def compare(task: Task, ours: Values, baselines: dict[str, Values]) -> list[dict[str, Any]]:
     """Paired differences of the model to every baseline in every metric, for `results["paired"]`."""
     return [
-        {"baseline": name, "metric": metric}
-        | paired(ours[metric], theirs[metric], task.requests.user, task.reps)._asdict()
+        {"baseline": name, "metric": metric} | paired(ours[metric], theirs[metric], task.requests.user, task.reps)._asdict()
         for name, theirs in baselines.items()
         for metric in ours
     ]

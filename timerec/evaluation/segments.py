@@ -120,9 +120,7 @@ def segment_table(
     return table
 
 
-def by_week(
-    requests: Requests, values: dict[str, NDArray[np.float64]], start: int, reps: int = 1000
-) -> list[dict[str, Any]]:
+def by_week(requests: Requests, values: dict[str, NDArray[np.float64]], start: int, reps: int = 1000) -> list[dict[str, Any]]:
     """Mean of one metric in each week since `start` (unix seconds) that has requests.
 
     Args:

@@ -57,9 +57,7 @@ class Baseline(Protocol):
 
     name: str
     title: str
-    grid: list[
-        dict[str, float]
-    ]  # parameters to choose from, in seconds; one empty choice where there is nothing to tune
+    grid: list[dict[str, float]]  # parameters to choose from, in seconds; one empty choice where there is nothing to tune
 
     def fit(self, log: History, cut: int, **params: float) -> None:
         """Read what is strictly before `cut` (unix seconds), and keep `log` for the counters that run on."""

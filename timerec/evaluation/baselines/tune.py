@@ -16,9 +16,7 @@ class Tuned(NamedTuple):
     tried: list[tuple[dict[str, float], float]]  # every point of the grid with its validation NDCG@k
 
 
-def tune(
-    baseline: Baseline, log: History, val_requests: Requests, *, val_cut: int, test_cut: int, k: int = 10
-) -> Tuned:
+def tune(baseline: Baseline, log: History, val_requests: Requests, *, val_cut: int, test_cut: int, k: int = 10) -> Tuned:
     """Try the grid on validation requests, and leave `baseline` fitted before `test_cut` with the best point.
 
     Args:
