@@ -139,8 +139,8 @@ class Bundle:
         """The state on the bundle's own log; the arrays of the log are built under `work`."""
         shutil.copytree(self.path / LOG, work, dirs_exist_ok=True)
         write_log(work)
-        meta = self.head["forecast"]
-        features = ForecastFeatures(**load_file(self.path / FORECASTS), **meta)
+        arrays: dict[str, Any] = load_file(self.path / FORECASTS)
+        features = ForecastFeatures(**arrays, **self.head["forecast"])
         return open_state(work, self.text(), features, *self.tables())
 
     def tables(self) -> tuple[Similar, Reducer]:

@@ -39,7 +39,7 @@ def complete_journey(out: Out) -> None:
 
 
 @data_app.command("ml-100k")
-def ml_100k(out: Out, wheel: Annotated[Path | None, typer.Option(help="recbole 1.2.1 wheel; without, pip fetches it")] = None) -> None:
+def ml_100k(out: Out, wheel: Annotated[Path | None, typer.Option(help="recbole 1.2.1 wheel; pip fetches it")] = None) -> None:
     """100,000 film ratings of 1997 and 1998."""
     from timerec.data.sources import movielens as source
 
@@ -187,7 +187,7 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(stop.exit_code)
     except KeyboardInterrupt:
         _end("stopped: run the same command again to go on from the last finished stage", 130)
-    except Exception as error:  # noqa: BLE001 - the one place where a user is told instead of shown a traceback
+    except Exception as error:
         if debug:
             raise
         if hasattr(error, "format_message"):  # wrong use of the command line

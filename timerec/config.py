@@ -63,7 +63,7 @@ class FusionConfig(_Section):
     history: int = Field(50, ge=1, description="latest events that the history encoder reads")
     layers: int = Field(1, ge=0, description="transformer layers of the history encoder; 0 leaves it out")
     heads: int = Field(4, ge=1)
-    dropout: float = Field(0.1, ge=0, lt=1)
+    dropout: float = Field(0.1, ge=0, lt=1, description="in the history encoder")
     item_ids: Literal["auto", "yes", "no"] = Field("auto", description="learn a vector for each item id")
 
 

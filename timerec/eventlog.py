@@ -101,37 +101,37 @@ def build(
         listed: int64 [I] unix seconds; by default never.
         attributes: item int32 [A], time int64 [A], value float32 [A, P], in any order.
     """
-    n_items = len(item_category)
+    n_items, n_categories = len(item_category), int(item_category.max()) + 1
     user_start, user_size = _slabs(user, n_users)
-    basket, gap = _baskets_and_gaps(user, user_start, user_size, item, time)
-    by_item = np.lexsort((time, item))
-    item_start, item_size = _slabs(item[by_item], n_items)
+    basket, gap = _baskets_and_gaps(user_start, user_size, item, time, n_items)
+    by_time = np.argsort(time, kind="stable")  # equal times stay in the order of users
+    tape_item = item[by_time]
+
+    place, item_start, item_size = _group(tape_item, n_items)
+    by_item = by_time[place]
     occurrence_user = user[by_item]
     occurrence_rank = (by_item - user_start[occurrence_user]).astype(np.int32)
     occurrence_time = time[by_item]
     state = decayed_states(item_start, item_size, occurrence_time, weight[by_item], half_lives)
     sums = _running_sums(item_start, item_size, value[by_item], gap[by_item], weight[by_item])
+    tape_occurrence = np.empty(len(time), np.int64)
+    tape_occurrence[place] = np.arange(len(time))
 
-    category = item_category[item]
-    by_category = np.lexsort((time, category))
-    n_categories = int(item_category.max()) + 1
-    category_start, category_size = _slabs(category[by_category], n_categories)
+    in_category, category_start, category_size = _group(item_category[tape_item], n_categories)
+    by_category = by_time[in_category]
     category_time = time[by_category]
     category_state = decayed_states(category_start, category_size, category_time, weight[by_category], half_lives)
 
-    # equal times keep the order of (item, place), the order in which the item view counts them
-    by_time = np.argsort(occurrence_time, kind="stable")
-    tape_time = occurrence_time[by_time]
-    tape_item = item[by_item][by_time]
+    tape_time = time[by_time]
     whole = np.zeros(1, np.int64), np.array([len(time)])
-    tape_state = decayed_states(whole[0], whole[1], tape_time, weight[by_item][by_time], half_lives)
-    top_item, top_score = _checkpoints(tape_item, tape_time, by_time, state, half_lives)
+    tape_state = decayed_states(whole[0], whole[1], tape_time, weight[by_time], half_lives)
+    top_item, top_score = _checkpoints(tape_item, tape_time, tape_occurrence, state, half_lives)
     a_start, a_size, a_time, a_value, a_mean = _attributes(attributes, n_items)
     return EventLog(
         half_lives, user_start, user_size, item, time, value, weight, basket,
         item_start, item_size, occurrence_user, occurrence_rank, occurrence_time, state, sums,
         item_category, category_start, category_size, category_time, category_state,
-        tape_time, by_time, tape_item, tape_state, np.array([len(time)]), top_item, top_score,
+        tape_time, tape_occurrence, tape_item, tape_state, np.array([len(time)]), top_item, top_score,
         np.full(n_items, NEVER) if listed is None else listed, a_start, a_size, a_time, a_value, a_mean,
     )  # fmt: skip
 
@@ -182,19 +182,37 @@ def _slabs(keys: NDArray[np.int32], n: int) -> tuple[NDArray[np.int64], NDArray[
 
 
 @njit(cache=True)
-def _baskets_and_gaps(user, start, size, item, time):
+def _group(keys, n):
+    """Stable counting sort: places of the events grouped by key, and each key's slab."""
+    size = np.zeros(n, np.int64)
+    for key in keys:
+        size[key] += 1
+    start = np.zeros(n, np.int64)
+    for key in range(1, n):
+        start[key] = start[key - 1] + size[key - 1]
+    filled = start.copy()
+    places = np.empty(len(keys), np.int64)
+    for j in range(len(keys)):
+        places[filled[keys[j]]] = j
+        filled[keys[j]] += 1
+    return places, start, size
+
+
+@njit(cache=True)
+def _baskets_and_gaps(start, size, item, time, n_items):
     """Basket number of each event, and seconds since the user's previous event with the item (-1: the first)."""
-    n = len(user)
-    basket = np.zeros(n, np.int32)
-    gap = np.full(n, -1, np.int64)
-    order = np.argsort(user.astype(np.int64) * (item.max() + 1 if n else 1) + item, kind="mergesort")
-    for k in range(1, n):
-        a, b = order[k - 1], order[k]
-        if user[a] == user[b] and item[a] == item[b]:
-            gap[b] = time[b] - time[a]
+    basket = np.zeros(len(item), np.int32)
+    gap = np.full(len(item), -1, np.int64)
+    last_user = np.full(n_items, -1, np.int64)
+    last_time = np.zeros(n_items, np.int64)
     for u in range(len(start)):
-        for j in range(start[u] + 1, start[u] + size[u]):
-            basket[j] = basket[j - 1] + (1 if time[j] != time[j - 1] else 0)
+        for j in range(start[u], start[u] + size[u]):
+            if j > start[u]:
+                basket[j] = basket[j - 1] + (1 if time[j] != time[j - 1] else 0)
+            if last_user[item[j]] == u:
+                gap[j] = time[j] - last_time[item[j]]
+            last_user[item[j]] = u
+            last_time[item[j]] = time[j]
     return basket, gap
 
 

@@ -108,7 +108,7 @@ class JointModel(nn.Module):
         widths["taste"] += 1 + config.heads
         widths["context"] = shape.context
         self.fusion = Fusion(config.kind, widths, config.hidden)
-        self.head = DenseHead(config.hidden, config.dropout)
+        self.head = DenseHead(config.hidden)
         for name in ("text", "category", "identity"):
             self.register_buffer(name, torch.empty(0), persistent=False)
 

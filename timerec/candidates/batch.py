@@ -16,7 +16,7 @@ class Batch(NamedTuple):
     """B requests, padded to C candidates and L events of history."""
 
     items: NDArray[np.int32]  # [B, C], 0 where padded
-    count: NDArray[np.int32]  # [B] candidates
+    count: NDArray[np.int32]  # type: ignore[assignment]  # [B] candidates; hides tuple.count
     standard: NDArray[np.int32]  # [B] of which the first are the request's own candidates, whatever was asked for
     features: NDArray[np.float32]  # [B, C, F]
     context: NDArray[np.float32]  # [B, G]

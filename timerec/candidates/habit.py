@@ -21,8 +21,9 @@ ITEM_FEATURES = (
     + ["item_has", "item_count", "item_since", "item_gap", "item_due", "item_due_all", "item_baskets_since"]
     + ["item_last_value", "item_mean_value", "item_rate", "item_weekday", "item_hour"]
 )
-CATEGORY_FEATURES = ["category_decay_3", "category_decay_4", "category_decay_5", "category_decay_6"] + [
-    "category_count", "category_since", "category_share", "category_baskets_since", "category_due"
+CATEGORY_FEATURES = [
+    *(f"category_decay_{h}" for h in (3, 4, 5, 6)),
+    "category_count", "category_since", "category_share", "category_baskets_since", "category_due",
 ]  # fmt: skip
 
 

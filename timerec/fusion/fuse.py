@@ -11,8 +11,8 @@ GROUPS = ("taste", "momentum", "habit", "context")
 class Fusion(nn.Module):
     """Project every group to a common width and join them.
 
-    `concat` adds the projections, which is a dense layer over the concatenated inputs. `gated` weighs each group by a softmax gate
-    that sees the request's context and the group projections themselves, so that a person without habits is read by momentum.
+    `concat` adds the projections, which is a dense layer over the concatenated inputs. `gated` weighs each group by a softmax
+    gate that sees the request's context and the joined projections, so that a person without habits is read by momentum.
 
     A group's projection is linear without bias, so that a group at its training average (zero) adds nothing: this is what
     "without the group" means in an explanation.
@@ -24,7 +24,7 @@ class Fusion(nn.Module):
         self.project = nn.ModuleDict({name: nn.Linear(widths[name], hidden, bias=False) for name in GROUPS})
         self.direct = nn.ModuleDict({name: nn.Linear(widths[name], 1, bias=False) for name in GROUPS})
         for layer in self.direct.values():
-            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.weight)  # type: ignore[arg-type]
         self.bias = nn.Parameter(torch.zeros(hidden))
         if kind == "gated":
             self.gate = nn.Linear(widths["context"] + hidden, len(GROUPS))

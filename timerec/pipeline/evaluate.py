@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import time as clock
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import os
 
 from timerec.config import Config
 from timerec.data.cluster import connect
@@ -49,7 +49,7 @@ def evaluate(
     connect(config.cluster.address)
     out.mkdir(parents=True, exist_ok=True)
     state = files.open()
-    manifest, settings, k = state.manifest, config.evaluate, config.evaluate.k
+    manifest, k = state.manifest, config.evaluate.k
     val_from, test_from, end = int(manifest["val_from"]), int(manifest["test_from"]), int(manifest["last"]) + 1
     log = history(state)
     val = requests_of(state, log, config, val_from, test_from, val_from)
@@ -96,7 +96,7 @@ def evaluate(
             "data": manifest,
             "config": config.model_dump(),
             "timings": context["timings"],
-            "machine": f"{os.cpu_count()} CPU cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}",
+            "machine": f"{os.cpu_count()} CPU cores, {platform.machine()}, Python {platform.python_version()}",
         }
     )
     (out / METRICS).write_text(json.dumps(results, indent=1))

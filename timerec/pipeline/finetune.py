@@ -12,8 +12,8 @@ import pyarrow as pa
 import torch
 from safetensors.torch import save_file
 
-from timerec.candidates import similar
 from timerec.bundle import category_indices, category_names
+from timerec.candidates import similar
 from timerec.config import Config
 from timerec.data.cluster import connect
 from timerec.encoder import reduce

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ def answer(
     table = pa.table({"row": np.arange(n), "user": users, "time": times, "pairs": asked}).take(pa.array(order))
     blocks = [table.slice(first, TASK) for first in range(0, n, TASK)]
     found = ray.data.from_arrow(blocks).map_batches(
-        _Worker,
+        _Worker,  # type: ignore[arg-type]  # Ray's protocol knows no further arguments
         fn_constructor_kwargs={"files": files, "bundle": Path(bundle).resolve(), "weights": weights},
         fn_kwargs={"k": k},
         batch_format="pyarrow",
@@ -83,7 +84,8 @@ def answer(
     )
     items, scores = np.full((n, k), -1, np.int32), np.full((n, k), -np.inf, np.float32)
     pair_scores = np.empty(len(item), np.float32)
-    for part in found.iter_batches(batch_size=None, batch_format="pyarrow"):
+    parts: Iterable[Any] = found.iter_batches(batch_size=None, batch_format="pyarrow")
+    for part in parts:
         if not part.num_rows:
             continue
         row = part["row"].to_numpy()

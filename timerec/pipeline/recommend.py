@@ -74,7 +74,7 @@ def score(
     row = pd.Index(asked[Columns.REQUEST]).get_indexer(wanted[Columns.REQUEST])
     if (row < 0).any():
         first = wanted[Columns.REQUEST].iloc[int(np.argmax(row < 0))]
-        raise DataError(f"{pairs}: column request_id holds {first!r}, which is not in {requests}: add the request or drop the pair")
+        raise DataError(f"{pairs}: column request_id holds {first!r}, which is not in {requests}: add it there or drop the pair")
     with _Opened(bundle, data, config) as opened:
         item = place_of(pa.chunked_array([pa.array(wanted[Columns.ITEM])]), opened.items)
         if (item < 0).any():

@@ -68,7 +68,8 @@ class Builder:
         # seeded by the rows, so that neither the number of workers nor a restart changes the draw
         rng = np.random.default_rng([self._seed, len(users), int(times.sum() % (1 << 31)), int(users.astype(np.int64).sum())])
         drawn = rng.integers(0, self._state.log.n_items, (len(users), self._negatives), dtype=np.int32)
-        row = np.concatenate([np.repeat(np.arange(len(users)), np.diff(start)), np.repeat(np.arange(len(users)), self._negatives)])
+        number = np.arange(len(users))
+        row = np.concatenate([np.repeat(number, np.diff(start)), np.repeat(number, self._negatives)])
         both = np.concatenate([item, drawn.ravel()])
         known = self._first_known[both] <= times[row]
         order = np.argsort(row[known], kind="stable")
@@ -96,7 +97,7 @@ def ahead(builder: Builder, tables: Iterable[pa.Table], *, training: bool) -> It
                     ready.put(builder(table, training=training))
                 if stopped.is_set():
                     return
-        except BaseException as error:  # noqa: BLE001 - handed to the consumer, which raises it
+        except BaseException as error:
             last = error
         ready.put(last)
 

@@ -57,7 +57,7 @@ def finetune_distributed(plan: Plan, storage: Path, name: str) -> dict[str, Any]
     workers = cluster.workers or default_workers(cluster)
     named = {f"segment-{n}": requests for n, requests in enumerate(plan.segments)}
     named |= {"last": plan.last, VALIDATION: plan.validation}
-    datasets = {key: _dataset(requests, workers) for key, requests in named.items()}
+    datasets: dict[str, Any] = {key: _dataset(requests, workers) for key, requests in named.items()}
     trainer = TorchTrainer(
         _worker,
         train_loop_config={

@@ -96,7 +96,7 @@ class Fitting:
         self.step += 1
         past = min(AVERAGE, self.step / (self.step + 10))
         with torch.no_grad():
-            torch._foreach_lerp_(self.average, self._parameters, 1.0 - past)
+            torch._foreach_lerp_(self.average, list[Tensor](self._parameters), 1.0 - past)
         return float(loss.detach())
 
     def validate(self, examples: Iterable[Example], reduce: Reduce) -> float:

@@ -24,5 +24,5 @@ class StateFiles:
     def open(self) -> State:
         """Open them; the large arrays are memory-mapped."""
         similar, reducer = load_tables(self.tables)
-        text = np.load(self.vectors, mmap_mode="r")
+        text = np.load(self.vectors, mmap_mode="c")
         return open_state(self.prepared, np.asarray(text), ForecastFeatures.load(self.forecast), similar, reducer)
