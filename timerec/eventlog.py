@@ -22,7 +22,7 @@ from timerec.counters import decayed_states
 from timerec.schema import Prepared
 
 TOP = 32  # items kept in a trending list
-CHECKPOINT = 1024  # events between two stored trending lists
+CHECKPOINT = 256  # events between two stored trending lists
 SUMS = 4  # running sums an item: value, repeats, log repeat gap, weight
 NEVER = np.int64(1) << 62
 
