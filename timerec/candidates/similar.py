@@ -112,6 +112,8 @@ def vote(log, similar, begin, known, t, score, column, touched, met):
                 if item < 0:
                     break
                 weight = similar.weight[snapshot, row, k]
+                if weight == 0.0:  # items that never met: without a score they would be touched again and again
+                    continue
                 untouched = True
                 for c in range(score.shape[1]):
                     if score[item, c] != 0.0:
