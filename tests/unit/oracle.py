@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from math import asinh, expm1, log, log1p, pi, sin, cos, sqrt
+from itertools import pairwise
+from math import asinh, cos, expm1, log, log1p, pi, sin, sqrt
 
 import numpy as np
 
@@ -93,7 +94,7 @@ class Oracle:
 
     def gaps(self, item: int) -> list[int]:
         times = [[row[2] for row in history if row[1] == item] for history in self.histories.values()]
-        return [later - sooner for one in times for sooner, later in zip(one, one[1:], strict=False)]
+        return [later - sooner for one in times for sooner, later in pairwise(one)]
 
     def repeat_gap(self, item: int) -> float:
         gaps = self.gaps(item)
