@@ -1,0 +1,1 @@
+"""Entry points for `ray job submit`: one a stage, and `jobs.pipeline` for all of them."""
