@@ -58,7 +58,7 @@ def test_the_stage_writes_what_it_says(ray_local: None, prepared: Path, tmp_path
     assert accuracy["model"]["all"]["wape"] < 0.6 * accuracy["moving_average"]["all"]["wape"]
     features = ForecastFeatures.load(tmp_path / "features")
     assert features.names[:3] == ["forecast_1", "forecast_2", "momentum"]
-    assert apply(tmp_path, read_series(prepared)).values.tobytes() == features.values.tobytes()
+    assert apply(tmp_path, prepared).values.tobytes() == features.values.tobytes()
     examples = json.loads((tmp_path / "examples.json").read_text())
     assert len(examples["items"]) == 6
     assert all(len(one["forecast"]) == 2 for item in examples["items"] for one in item["forecasts"])
@@ -126,7 +126,7 @@ def test_without_a_network_there_are_still_features(prepared: Path, tmp_path: Pa
     assert set(metrics["accuracy"]) == {"naive", "moving_average"}
     features = ForecastFeatures.load(tmp_path / "features")
     assert features.names == ["level", "trend", "period", "volatility", "since"]
-    assert apply(tmp_path, read_series(prepared)).values.tobytes() == features.values.tobytes()
+    assert apply(tmp_path, prepared).values.tobytes() == features.values.tobytes()
 
 
 def test_a_late_cut_is_judged_on_held_out_items() -> None:

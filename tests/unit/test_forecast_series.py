@@ -41,10 +41,12 @@ def test_from_long_ignores_the_order_of_rows() -> None:
     assert s.offsets.tolist() == [0, 4, 7]
 
 
-def test_long_series_are_cut_only_where_there_are_very_many_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_series_are_cut_only_where_a_fit_has_very_many_cells(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = ([0, 0, 1], [0, 9, 8], [1.0, 2.0, 3.0])
-    assert ItemSeries.from_long(*rows, 2, 10, 0, 1, max_steps=4).lengths.tolist() == [10, 2]
+    assert series_module.cut_for(2, 10) == 0
+    assert ItemSeries.from_long(*rows, 2, 10, 0, 1).lengths.tolist() == [10, 2]
     monkeypatch.setattr(series_module, "DENSE_CELLS", 19)
+    assert series_module.cut_for(2, 10) == series_module.CUT_STEPS
     cut = ItemSeries.from_long(*rows, 2, 10, 0, 1, max_steps=4)
     assert cut.lengths.tolist() == [4, 2]
     assert cut.y.tolist() == [1, 0, 0, 0, 3, 0]

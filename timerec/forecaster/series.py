@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-DENSE_CELLS = 20_000_000  # items x steps up to which every series runs to the end of the log
+DENSE_CELLS = 20_000_000  # items x steps from which a fit cuts its series
+CUT_STEPS = 512  # steps a series is cut to then
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,13 @@ class ItemSeries:
         n_steps: int,
         origin: int,
         step_seconds: int,
-        max_steps: int = 512,
+        max_steps: int = 0,
     ) -> ItemSeries:
         """Series from the non-zero rows (item [k], step [k], y [k]), in any order, each (item, step) once.
 
-        Where items x steps exceed 20 million cells (hourly news), a series ends `max_steps` after its first step.
+        Args:
+            max_steps: a series ends so many steps after its first; 0: at the end of the log. The fit decides (see `cut_for`)
+                and the decision stays with the model: it must not hang on what else the log holds when it answers.
 
         Raises:
             ValueError: an item or a step out of range, or a negative or non-finite y.
@@ -76,7 +79,7 @@ class ItemSeries:
         first = np.full(n_items, n_steps, dtype=np.int64)
         np.minimum.at(first, items, steps)
         lengths = n_steps - first
-        if n_items * n_steps > DENSE_CELLS:
+        if max_steps:
             lengths = np.minimum(lengths, max_steps)
         offsets = np.zeros(n_items + 1, dtype=np.int64)
         np.cumsum(lengths, out=offsets[1:])
@@ -118,3 +121,8 @@ class ItemSeries:
         """All items in runs of `size`, so that what is dense stays small."""
         for start in range(0, self.n_items, size):
             yield np.arange(start, min(start + size, self.n_items))
+
+
+def cut_for(n_items: int, n_steps: int) -> int:
+    """The `max_steps` of a fit: CUT_STEPS where dense series would not fit in memory (hourly news), else 0."""
+    return CUT_STEPS if n_items * n_steps > DENSE_CELLS else 0

@@ -19,7 +19,7 @@ from timerec.forecaster.features import ForecastFeatures, build
 from timerec.forecaster.metrics import by_horizon, changes
 from timerec.forecaster.recurrent import RecurrentForecaster
 from timerec.forecaster.sample import choose, known_active
-from timerec.forecaster.series import ItemSeries
+from timerec.forecaster.series import ItemSeries, cut_for
 from timerec.schema import DataError, Prepared
 from timerec.training.forecast_loop import fit_distributed
 
@@ -46,16 +46,17 @@ def forecast(
         DataError: the series cannot be read, or are too short to learn from.
     """
     series = read_series(prepared)
+    kept = {"max_steps": cut_of(prepared)}
     cut = max(0, int(step_index(np.array([fit_until]), series.origin, series.step)[0]))
     out.mkdir(parents=True, exist_ok=True)
     model: RecurrentForecaster | None = None
     facts: dict[str, Any] = {}
     if config.kind == "none":
-        (out / MODEL).write_text(json.dumps({"kind": "none", "fit_until_step": cut}, indent=1))
+        (out / MODEL).write_text(json.dumps({"kind": "none", "fit_until_step": cut, **kept}, indent=1))
     else:
         connect(cluster.address)
         model, facts = fit_distributed(series, config, cluster, cut, out / "train", SEED)
-        model.save(out, {"fit_until_step": cut})
+        model.save(out, {"fit_until_step": cut, **kept})
         shutil.rmtree(out / "train")
     features = build(series, model)
     features.save(out / FEATURES)
@@ -66,27 +67,54 @@ def forecast(
     return metrics
 
 
-def apply(model_dir: Path, series: ItemSeries) -> ForecastFeatures:
-    """Features of `series`, by the frozen parameters that `forecast` wrote into `model_dir`."""
-    kind = json.loads((model_dir / MODEL).read_text())["kind"]
-    return build(series, None if kind == "none" else RecurrentForecaster.load(model_dir))
+def apply(model_dir: Path, prepared: Path, until: int = 0) -> ForecastFeatures:
+    """Features of another prepared log, by the frozen parameters that `forecast` wrote into `model_dir`.
+
+    Args:
+        until: unix seconds of the latest request; the series run on to it, quiet steps included.
+    """
+    facts = json.loads((model_dir / MODEL).read_text())
+    model = None if facts["kind"] == "none" else RecurrentForecaster.load(model_dir)
+    return build(read_series(prepared, max_steps=int(facts["max_steps"]), until=until), model)
 
 
-def read_series(prepared: Path, column: str = "count") -> ItemSeries:
+def cut_of(prepared: Path) -> int:
+    """The `max_steps` of a fit on this prepared directory."""
+    manifest = _manifest(prepared)
+    return cut_for(int(manifest["n_items"]), int(manifest["n_steps"]))
+
+
+def read_series(prepared: Path, column: str = "count", max_steps: int | None = None, until: int = 0) -> ItemSeries:
     """The item series of a prepared directory.
+
+    Args:
+        max_steps: steps of a series at most, 0 for all; by default what a fit on this directory takes.
+        until: unix seconds up to which the series run at least, quiet steps included.
 
     Raises:
         DataError: a file is missing, unreadable or without the column.
     """
     path = prepared / SERIES
+    manifest = _manifest(prepared)
     try:
-        manifest = json.loads((prepared / Prepared.MANIFEST).read_text())
         table = pq.read_table(path, columns=["item", "step", column])
         item, step, y = (table.column(name).to_numpy() for name in ("item", "step", column))
     except (OSError, ValueError, KeyError) as error:
         raise DataError(f"{path}, column {column}: cannot be read ({error}); run the prepare stage again") from None
     n_items, n_steps, origin = (int(manifest[name]) for name in ("n_items", "n_steps", "origin"))
-    return ItemSeries.from_long(item, step, y, n_items, n_steps, origin, STEPS[manifest["step"]])
+    length = STEPS[manifest["step"]]
+    n_steps = max(n_steps, (until - origin) // length)
+    kept = cut_for(n_items, n_steps) if max_steps is None else max_steps
+    return ItemSeries.from_long(item, step, y, n_items, n_steps, origin, length, kept)
+
+
+def _manifest(prepared: Path) -> dict[str, Any]:
+    path = prepared / Prepared.MANIFEST
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read ({error}); run the prepare stage again") from None
+    return manifest
 
 
 def judge(series: ItemSeries, features: ForecastFeatures, horizons: int, cut: int) -> dict[str, Any]:

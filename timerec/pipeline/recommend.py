@@ -20,7 +20,7 @@ from timerec.data.cluster import connect
 from timerec.encoder.item_text import compose
 from timerec.encoder.peft import load_adapter_state, trainable_encoder
 from timerec.pipeline.encode import VECTORS, encode
-from timerec.pipeline.forecast import apply, read_series
+from timerec.pipeline.forecast import apply
 from timerec.pipeline.predict import answer
 from timerec.pipeline.prepare import prepare
 from timerec.schema import Columns, DataError, Prepared
@@ -45,7 +45,7 @@ def recommend(bundle: Path, data: Path, requests: Path, out: Path, k: int, confi
     if k < 1:
         raise DataError(f"--k is {k}: ask for at least one item")
     asked = read_requests(requests)
-    with _Opened(bundle, data, config) as opened:
+    with _Opened(bundle, data, int(asked[Columns.TIME].max()), config) as opened:
         users = opened.user_index(asked[Columns.USER])
         items, scores, _ = answer(opened.files, bundle, users, asked[Columns.TIME].to_numpy(), k=k)
         row, column = np.nonzero(items >= 0)
@@ -75,7 +75,7 @@ def score(
     if (row < 0).any():
         first = wanted[Columns.REQUEST].iloc[int(np.argmax(row < 0))]
         raise DataError(f"{pairs}: column request_id holds {first!r}, which is not in {requests}: add it there or drop the pair")
-    with _Opened(bundle, data, config) as opened:
+    with _Opened(bundle, data, int(asked[Columns.TIME].max()), config) as opened:
         item = place_of(pa.chunked_array([pa.array(wanted[Columns.ITEM])]), opened.items)
         if (item < 0).any():
             first = wanted[Columns.ITEM].iloc[int(np.argmax(item < 0))]
@@ -121,8 +121,8 @@ def read_requests(path: Path) -> pd.DataFrame:
 class _Opened:
     """A data set directory prepared for a bundle, in a temporary folder."""
 
-    def __init__(self, bundle: Path, data: Path, config: Config | None) -> None:
-        self._bundle, self._data, self._config = Bundle.open(bundle), data, config
+    def __init__(self, bundle: Path, data: Path, latest: int, config: Config | None) -> None:
+        self._bundle, self._data, self._latest, self._config = Bundle.open(bundle), data, latest, config
 
     def __enter__(self) -> _Opened:
         trained = Config.model_validate(self._bundle.config)
@@ -139,8 +139,7 @@ class _Opened:
         self.items = table[Columns.ITEM].combine_chunks()
         self._users = pq.read_table(prepared / Prepared.USERS, columns=[Columns.USER])[Columns.USER]
         np.save(work / VECTORS, self._text(prepared, work, trained))
-        series = read_series(prepared)
-        apply(self._bundle.path / FORECASTER, series).save(work / "features")
+        apply(self._bundle.path / FORECASTER, prepared, self._latest).save(work / "features")
         similar, reducer = self._bundle.tables()
         place = place_of(self._bundle.items()[Columns.ITEM], table[Columns.ITEM])
         save_tables(work, remap(similar, place, len(self.items)), reducer)
