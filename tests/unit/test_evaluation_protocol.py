@@ -41,11 +41,11 @@ def test_requests_are_those_of_the_definition(catalogue, seed):
     key = np.random.default_rng(seed).permutation(N_USERS) * 10
     listed = np.full(N_ITEMS, NEVER)
     listed[-2:] = TEST + 500, TEST - 500
-    cut = TEST - 300  # items appear between the cut and the start as well
+    cut = TEST - 300  # items and users appear between the cut and the start as well; events lie at the end itself
     got = sample_requests(
-        *log, start=TEST, end=END - 200, cut=cut, n=60, seed=9, user_key=key, catalogue=catalogue, listed=listed
+        *log, start=TEST, end=END - 201, cut=cut, n=60, seed=9, user_key=key, catalogue=catalogue, listed=listed
     )
-    expected, total, empty = by_hand(log, TEST, END - 200, cut, 60, 9, key.tolist(), catalogue, listed.tolist())
+    expected, total, empty = by_hand(log, TEST, END - 201, cut, 60, 9, key.tolist(), catalogue, listed.tolist())
     rows = [
         (int(got.user[r]), int(got.time[r]), got.truth_item[got.truth_start[r] : got.truth_start[r + 1]].tolist(),
          int(got.n_history[r]), bool(got.user_known[r]))
