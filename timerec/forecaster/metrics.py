@@ -19,12 +19,12 @@ def wape(forecast: Array, truth: Array) -> float:
     >>> wape(np.array([1.0, 4.0]), np.array([2.0, 3.0]))
     0.4
     """
-    return float(np.abs(_error(forecast, truth)).sum() / np.abs(truth).sum(dtype=np.float64))
+    return _share(np.abs(_error(forecast, truth)).sum(), truth)
 
 
 def bias(forecast: Array, truth: Array) -> float:
     """sum e / sum |y|; positive where too much is forecast."""
-    return float(_error(forecast, truth).sum() / np.abs(truth).sum(dtype=np.float64))
+    return _share(_error(forecast, truth).sum(), truth)
 
 
 def rmsse(forecast: Array, truth: Array, squared_change: Array) -> float:
@@ -68,6 +68,12 @@ def by_horizon(
     for h in range(forecast.shape[-1]):
         parts[str(h + 1)] = measure(forecast[..., h], truth[..., h], squared_change, absolute_change)
     return parts
+
+
+def _share(total: float, truth: Array) -> float:
+    """`total` over sum |y|; NaN where nothing happened."""
+    size = float(np.abs(truth).sum(dtype=np.float64))
+    return float(total) / size if size else float("nan")
 
 
 def _error(forecast: Array, truth: Array) -> NDArray[np.float64]:

@@ -14,6 +14,7 @@ import numpy as np
 from timerec.config import Config
 from timerec.data.cluster import connect
 from timerec.evaluation.baselines import History, standard_baselines, tune
+from timerec.evaluation.metrics import ranking_metrics
 from timerec.evaluation.protocol import Pairs, Requests, negatives, sample_requests
 from timerec.evaluation.report import write_report
 from timerec.evaluation.results import Task, Values, compare, describe_system, per_request, plain
@@ -55,12 +56,13 @@ def evaluate(
     val = requests_of(state, log, config, val_from, test_from, val_from)
     test = requests_of(state, log, config, test_from, end, test_from)
     task = task_of(log, test, config, test_from)
-    val_task = task_of(log, val, config, val_from)
 
     began = clock.perf_counter()
-    lists, values = _model_values(task, files, bundle, None, config)
+    lists, values = _model_values(task, files, bundle, config)
     seconds = clock.perf_counter() - began
-    _, val_values = _model_values(val_task, files, bundle, tuned.resolve(), config)
+    actors = config.cluster.workers or 2
+    val_lists, _, _ = answer(files, bundle, val.user, val.time, k=k, weights=tuned.resolve(), actors=actors)
+    val_values = ranking_metrics(val_lists, val.truth_start, val.truth_item, k)
     model = describe_system(task, MODEL, "timerec", "model", lists, values, seconds=round(seconds, 1))
     systems, all_lists, baseline_values = [model], {MODEL: lists}, {}
     for baseline in standard_baselines(log.repeats):
@@ -133,12 +135,10 @@ def task_of(log: History, requests: Requests, config: Config, cut: int) -> Task:
     return Task(requests, pairs, popularity, size, config.evaluate.k, config.evaluate.bootstrap)
 
 
-def _model_values(
-    task: Task, files: StateFiles, bundle: Path, weights: Path | None, config: Config
-) -> tuple[np.ndarray, Values]:
+def _model_values(task: Task, files: StateFiles, bundle: Path, config: Config) -> tuple[np.ndarray, Values]:
     start = np.searchsorted(task.pairs.request, np.arange(len(task.requests) + 1))
     lists, _, scores = answer(
-        files, bundle, task.requests.user, task.requests.time, k=task.k, pairs=(start, task.pairs.item), weights=weights,
+        files, bundle, task.requests.user, task.requests.time, k=task.k, pairs=(start, task.pairs.item),
         actors=config.cluster.workers or 2,
     )  # fmt: skip
     return lists, per_request(task, lists, scores.astype(np.float64))

@@ -135,12 +135,15 @@ def judge(series: ItemSeries, features: ForecastFeatures, horizons: int, cut: in
         origins = np.array([cut - 1 - horizons])
     items = np.sort(np.random.default_rng(SEED).permutation(items)[:JUDGED])
     items = items[series.first_step[items] <= origins[0]] if len(origins) else items
+    nothing = {"judged_on": "nothing: no item is active long enough", "origins": [], "items": 0}
     if not len(items) or origins[0] < 0:
-        return {"judged_on": "nothing: no item is active long enough", "origins": [], "items": 0}
+        return nothing
     y = series.dense(items)
     row = origins - series.first_step[items].astype(np.int64)[:, None]
     inside = row[:, -1] + horizons < series.lengths[items]  # a series that was cut short has no truth there
     items, y, row = items[inside], y[:, inside], row[inside]
+    if not len(items):
+        return nothing
     side = np.arange(len(items))[:, None]
     truth = y[row[..., None] + np.arange(1, horizons + 1), side[..., None]]
     scales = changes(y, origins[0] + 1 - series.first_step[items])
