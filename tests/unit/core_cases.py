@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from timerec.candidates import similar
@@ -15,6 +16,7 @@ from timerec.clock import DAY
 from timerec.config import FusionConfig
 from timerec.eventlog import EventLog, build
 from timerec.model import JointModel, Shape
+from timerec.state import State
 
 START = 1_500_000_000
 SPAN = 60 * DAY
@@ -136,3 +138,12 @@ def joint_model(log: EventLog, kind: str = "concat", seed: int = 0) -> JointMode
             getattr(model.standardise, name).normal_()
     model.attach(text_vectors(seed, items), categories(items).astype(np.int64) + 1, np.arange(items) + 1)
     return model
+
+
+def state_of(sources: Sources) -> State:
+    """Users "u0" …, items "i0" …"""
+    log = sources.log
+    names = [f"i{item}" for item in range(log.n_items)]
+    items = pa.table({"item_id": names, "title": names, "category": names, "text": names})
+    users = pa.array([f"u{user}" for user in range(log.n_users)])
+    return State(sources, layout_of(log), text_vectors(0, log.n_items), users, items, {})

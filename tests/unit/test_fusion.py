@@ -1,0 +1,126 @@
+"""Fusion, standardised features and Shapley values."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import pytest
+import torch
+
+from timerec.fusion.explain import shapley
+from timerec.fusion.fuse import GROUPS, Fusion
+from timerec.fusion.head import DenseHead
+from timerec.fusion.standardise import LIMIT, Standardise
+
+WIDTHS = {"taste": 5, "momentum": 4, "habit": 3, "context": 2}
+HIDDEN, REQUESTS, CANDIDATES = 8, 3, 6
+
+
+def network(kind):
+    """Fusion and head with random weights everywhere, and the inputs of a batch."""
+    torch.manual_seed(0)
+    fusion, head = Fusion(kind, WIDTHS, HIDDEN), DenseHead(HIDDEN).eval()
+    for parameter in [*fusion.parameters(), *head.parameters()]:
+        torch.nn.init.normal_(parameter, std=0.7)
+    sizes = {name: (REQUESTS, 1 if name == "context" else CANDIDATES, width) for name, width in WIDTHS.items()}
+    return fusion, head, {name: torch.randn(size) for name, size in sizes.items()}
+
+
+def test_concat_is_a_dense_layer_over_the_concatenated_inputs():
+    fusion, _, groups = network("concat")
+    joined, straight = fusion.join(*fusion.parts(groups), groups["context"])
+    wide = torch.cat([groups[name].expand(-1, CANDIDATES, -1) for name in GROUPS], -1)
+    weight = torch.cat([fusion.project[name].weight for name in GROUPS], 1)
+    torch.testing.assert_close(joined, wide @ weight.T + fusion.bias)
+    direct = torch.cat([fusion.direct[name].weight for name in GROUPS], 1)
+    torch.testing.assert_close(straight, wide @ direct.T)
+
+
+def test_gate_weighs_the_groups_by_a_softmax_of_context_and_projections():
+    fusion, _, groups = network("gated")
+    projected, direct = fusion.parts(groups)
+    joined, _ = fusion.join(projected, direct, groups["context"])
+    for b in range(REQUESTS):
+        for c in range(CANDIDATES):
+            parts = [projected[name][b, 0 if name == "context" else c] for name in GROUPS]
+            seen = torch.cat([groups["context"][b, 0], torch.tanh(sum(parts))])
+            gate = torch.softmax(fusion.gate.weight @ seen + fusion.gate.bias, 0)
+            expected = fusion.bias + sum(4 * g * part for g, part in zip(gate, parts, strict=True))
+            torch.testing.assert_close(joined[b, c], expected)
+
+
+def test_an_untrained_gate_is_the_plain_sum():
+    torch.manual_seed(0)
+    gated = Fusion("gated", WIDTHS, HIDDEN)
+    _, _, groups = network("concat")
+    plain = Fusion("concat", WIDTHS, HIDDEN)
+    plain.load_state_dict(gated.state_dict(), strict=False)
+    one, other = (f.join(*f.parts(groups), groups["context"])[0] for f in (gated, plain))
+    torch.testing.assert_close(one, other)
+
+
+def test_groups_at_their_average_leave_the_bias_alone():
+    fusion, _, groups = network("concat")
+    nothing = {name: torch.zeros_like(value) for name, value in groups.items()}
+    joined, straight = fusion.join(*fusion.parts(nothing), nothing["context"])
+    torch.testing.assert_close(joined, fusion.bias.expand_as(joined))
+    assert not straight.any()
+
+
+def test_head_is_two_layers_and_the_direct_part():
+    _, head, _ = network("concat")
+    joined, straight = torch.randn(2, 3, HIDDEN), torch.randn(2, 3, 1)
+    silu = torch.nn.functional.silu
+    middle = silu(silu(joined) @ head.middle.weight.T + head.middle.bias)
+    expected = (middle @ head.out.weight.T + head.out.bias + straight)[..., 0]
+    torch.testing.assert_close(head(joined, straight), expected)
+
+
+@pytest.mark.parametrize("kind", ["concat", "gated"])
+def test_shapley_values_are_the_mean_over_all_orders_of_arrival(kind):
+    fusion, head, groups = network(kind)
+    values, baseline = shapley(fusion, head, groups)
+
+    def score(known):
+        """The whole network once more, with unknown groups at zero."""
+        kept = {name: value * (name in known) for name, value in groups.items()}
+        with torch.no_grad():
+            return head(*fusion.join(*fusion.parts(kept), kept["context"]))
+
+    torch.testing.assert_close(baseline, score(()))
+    torch.testing.assert_close(sum(values.values()) + baseline, score(GROUPS), atol=1e-5, rtol=0)
+    orders = list(permutations(GROUPS))
+    for name in GROUPS:
+        gains = [score(o[: o.index(name) + 1]) - score(o[: o.index(name)]) for o in orders]
+        torch.testing.assert_close(values[name], sum(gains) / len(orders), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["concat", "gated"])
+def test_a_group_without_influence_gets_nothing(kind):
+    fusion, head, groups = network(kind)
+    with torch.no_grad():
+        for layer in (fusion.project["habit"], fusion.direct["habit"]):
+            layer.weight.zero_()
+    values, _ = shapley(fusion, head, groups)
+    assert values["habit"].abs().max() < 1e-6
+    assert min(values[name].abs().max() for name in GROUPS if name != "habit") > 1e-3
+
+
+def test_features_are_centred_and_compared_with_the_best_of_the_requests_own():
+    torch.manual_seed(1)
+    features = torch.randn(4, 7, 3) * torch.tensor([1.0, 10.0, 0.1]) + 5
+    mask = torch.arange(7) < torch.tensor([7, 5, 6, 4])[:, None]
+    standard = torch.arange(7) < torch.tensor([3, 5, 2, 4])[:, None]
+    scale = Standardise(3)
+    scale.fit(features, mask, standard)
+    out = scale(features, standard)
+    level, distance = out[..., :3], out[..., 3:]
+    torch.testing.assert_close(level[mask].mean(0), torch.zeros(3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(level[mask].std(0), torch.ones(3), atol=2e-2, rtol=0)
+    torch.testing.assert_close(distance[mask].mean(0), torch.zeros(3), atol=1e-5, rtol=0)
+    for b in range(4):
+        for c in range(7):
+            best = level[b, : int(standard[b].sum())].max(0).values
+            raw = (level[b, c] - best - scale.distance_mean) / scale.distance_scale
+            torch.testing.assert_close(distance[b, c], raw.clamp(-LIMIT, LIMIT), atol=1e-5, rtol=1e-5)
+    assert scale(features * 1e6, standard).abs().max() == LIMIT
