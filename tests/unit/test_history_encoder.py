@@ -104,6 +104,7 @@ def test_ages_within_a_bucket_are_alike_and_beyond_the_grid_clamped() -> None:
 
     assert distance(state(10.1 * width), state(10.9 * width)) == 0
     assert distance(state(10.9 * width), state(11.1 * width)) > 1e-3
+    assert distance(state(LONGEST - width / 2), state(LONGEST - 3 * width / 2)) > 1e-3
     assert distance(state(LONGEST + 5), state(LONGEST - width / 2)) == 0
     assert math.isclose(LONGEST, math.log1p(10 * 365 * 86_400))
 

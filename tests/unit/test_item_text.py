@@ -14,8 +14,11 @@ def test_parts_are_joined_in_order_and_absent_ones_left_out() -> None:
 
 
 def test_a_part_inside_another_is_left_out_whatever_its_case() -> None:
-    assert compose(["ice", "Tea", "tea", "A"], ["NICE", "tea", "x", "B"], ["Dry Ice 2 lb", "TEA", "tea x", "a"]) == [
-        "NICE, Dry Ice 2 lb",  # whole words only: nice is not ice
+    assert compose(
+        ["ice", "ice", "Tea", "tea", "A"], ["", "x", "tea", "x", "B"], ["Nice", "Dry Ice 2 lb", "TEA", "tea x", "a"]
+    ) == [
+        "ice, Nice",  # whole words only
+        "x, Dry Ice 2 lb",
         "Tea",
         "tea x",
         "A, B",

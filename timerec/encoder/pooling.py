@@ -61,7 +61,5 @@ class PooledModel(nn.Module):
         further = dict(self._fixed)
         if self._positions:  # counted from the first real token, so that padding on the left shifts nothing
             further["position_ids"] = (attention_mask.long().cumsum(1) - 1).clamp(min=0)
-        seen = attention_mask.clone()
-        seen[:, 0] |= attention_mask.sum(1) == 0  # attention over nothing is not a number
-        hidden = self.language_model(input_ids=input_ids, attention_mask=seen, **further).last_hidden_state
+        hidden = self.language_model(input_ids=input_ids, attention_mask=attention_mask, **further).last_hidden_state
         return pool(hidden, attention_mask, self.pooling)
