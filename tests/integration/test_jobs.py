@@ -43,7 +43,7 @@ def submit(address: str, name: str, module: str, *arguments: str) -> tuple[int, 
 
     command = [str(BIN / "ray"), "job", "submit", "--address", address, "--submission-id", name, "--working-dir", str(ROOT)]
     done = subprocess.run(
-        [*command, "--", "python", "-m", module, *arguments], capture_output=True, text=True, env=environment(), timeout=500
+        [*command, "--", "python", "-m", module, *arguments], capture_output=True, text=True, env=environment(), timeout=1500
     )
     client = JobSubmissionClient(address)
     info = client.get_job_info(name)
