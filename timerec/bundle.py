@@ -178,11 +178,12 @@ def category_indices(items: pa.Table, names: list[str]) -> NDArray[np.int64]:
     return pc.fill_null(pc.add(pc.cast(found, pa.int64()), 1), 0).to_numpy()
 
 
-def place_of(wanted: pa.ChunkedArray, table: pa.ChunkedArray) -> NDArray[np.int64]:
+def place_of(wanted: pa.Array | pa.ChunkedArray, table: pa.Array | pa.ChunkedArray) -> NDArray[np.int64]:
     """Index of each id of `wanted` in `table`, -1 where it is not there; ids of different types compare as text."""
     if wanted.type != table.type:
         wanted, table = wanted.cast(pa.string()), table.cast(pa.string())
-    found = pc.index_in(wanted, value_set=table.combine_chunks())
+    whole = table.combine_chunks() if isinstance(table, pa.ChunkedArray) else table
+    found = pc.index_in(wanted, value_set=whole)
     return pc.fill_null(pc.cast(found, pa.int64()), -1).to_numpy()
 
 

@@ -103,11 +103,11 @@ class Recommender:
 
     def user_index(self, users: Sequence[Any]) -> NDArray[np.int32]:
         """Index of each user id, -1 for a stranger."""
-        return place_of(pa.chunked_array([_array(users)]), pa.chunked_array([self.state.users])).astype(np.int32)
+        return place_of(_array(users), self.state.users).astype(np.int32)
 
     def item_index(self, items: Sequence[Any]) -> NDArray[np.int32]:
         """Index of each item id."""
-        found = place_of(pa.chunked_array([_array(items)]), self.state.items[Columns.ITEM])
+        found = place_of(_array(items), self.state.items[Columns.ITEM])
         if (found < 0).any():
             first = list(items)[int(np.argmax(found < 0))]
             raise DataError(f"item_id {first!r} is in no table ({int((found < 0).sum())} such items): list it in items")

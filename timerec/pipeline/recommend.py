@@ -76,7 +76,7 @@ def score(
         first = wanted[Columns.REQUEST].iloc[int(np.argmax(row < 0))]
         raise DataError(f"{pairs}: column request_id holds {first!r}, which is not in {requests}: add it there or drop the pair")
     with _Opened(bundle, data, int(asked[Columns.TIME].max()), config) as opened:
-        item = place_of(pa.chunked_array([pa.array(wanted[Columns.ITEM])]), opened.items)
+        item = place_of(pa.array(wanted[Columns.ITEM]), opened.items)
         if (item < 0).any():
             first = wanted[Columns.ITEM].iloc[int(np.argmax(item < 0))]
             raise DataError(
@@ -151,7 +151,7 @@ class _Opened:
 
     def user_index(self, users: pd.Series) -> NDArray[np.int32]:
         """Index of each user id, -1 for a stranger."""
-        return place_of(pa.chunked_array([pa.array(users)]), self._users).astype(np.int32)
+        return place_of(pa.array(users), self._users).astype(np.int32)
 
     def _text(self, prepared: Path, work: Path, trained: Config) -> NDArray[np.float32]:
         """Text vectors of the directory's catalogue, by the language model that the bundle was trained with."""
