@@ -112,7 +112,10 @@ class Bundle:
             raise DataError(f"{path / HEAD}: is not the head of a timerec bundle: give the bundle folder of a run")
         if head.get("version") != VERSION:
             raise DataError(f"{path}: bundle version {head.get('version')} cannot be read by this timerec, which reads {VERSION}")
-        for name, digest in head["files"].items() if verify else ():
+        files = head.get("files")
+        if not isinstance(files, dict):
+            raise DataError(f"{path / HEAD}: is damaged (it has no checksums): copy the bundle again")
+        for name, digest in files.items() if verify else ():
             file = path / name
             if ".." in Path(name).parts or Path(name).is_absolute() or not file.is_file() or _digest(file) != digest:
                 raise DataError(f"{file}: is missing or damaged (its checksum differs): copy the bundle again")
