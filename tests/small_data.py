@@ -19,10 +19,10 @@ KINDS = ("bread", "fruit", "drinks", "sweets", "tools")
 def small_log(seed: int = 0) -> pd.DataFrame:
     """About 6,000 events: each user takes favourites again at their own rhythm, and items come into and out of fashion."""
     rng = np.random.default_rng(seed)
-    visits = np.concatenate([_visits(rng) for _ in range(USERS)])
-    user = np.repeat(np.arange(USERS), [len(_) for _ in np.split(visits, np.flatnonzero(np.diff(visits) < 0) + 1)])
-    size = rng.integers(1, 4, len(visits))
-    user, time = np.repeat(user, size), np.repeat(visits, size)
+    visits = [_visits(rng) for _ in range(USERS)]
+    user = np.repeat(np.arange(USERS), [len(own) for own in visits])
+    size = rng.integers(1, 4, len(user))
+    user, time = np.repeat(user, size), np.repeat(np.concatenate(visits), size)
     favourites = rng.integers(0, ITEMS, (USERS, 4))
     day = (time - START) // DAY
     fashion = (day // 2 + rng.integers(0, 6, len(time))) % ITEMS
