@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from timerec.config import Config, load_config
@@ -19,6 +20,7 @@ app = typer.Typer(help="Recommendations that know what time it is.", no_args_is_
 data_app = typer.Typer(help="Make a data set directory from a packaged real data set.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 console = Console(stderr=True)
+STAGES = 6
 
 Data = Annotated[Path, typer.Option("--data", help="data set directory: interactions, items, item_attributes")]
 Out = Annotated[Path, typer.Option("--out", help="where the result goes")]
@@ -55,9 +57,9 @@ def run(
     from timerec.pipeline.run import run as run_all
 
     settings = _settings(preset, config, set_, workers, address)
-    summary = run_all(
-        data, out, settings, val_from=seconds(val_from, "--val-from"), test_from=seconds(test_from, "--test-from"), progress=_say
-    )
+    cuts = {"val_from": seconds(val_from, "--val-from"), "test_from": seconds(test_from, "--test-from")}
+    with _Progress() as progress:
+        summary = run_all(data, out, settings, **cuts, progress=progress)
     console.print(_headline(summary))
     print(json.dumps(summary))
 
@@ -218,9 +220,30 @@ def _manifest(prepared: Path) -> dict[str, Any]:
     return found
 
 
-def _say(stage: str, state: str) -> None:
-    words = {"start": f"[bold]{stage}[/bold] …", "skip": f"[bold]{stage}[/bold] unchanged, kept"}
-    console.print(f"{datetime.now(UTC):%H:%M:%S} " + words.get(state, f"[bold]{stage}[/bold] {state}"))
+class _Progress:
+    """A line for each stage as it ends, and on a terminal a bar over all stages with the time so far."""
+
+    def __init__(self) -> None:
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._task = self._bar.add_task("", total=STAGES)
+
+    def __enter__(self) -> _Progress:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def __call__(self, stage: str, state: str) -> None:
+        now = f"{datetime.now(UTC):%H:%M:%S} [bold]{stage}[/bold]"
+        if state == "start":
+            self._bar.update(self._task, description=stage)
+            if not console.is_terminal:
+                console.print(f"{now} …")
+            return
+        self._bar.advance(self._task)
+        console.print(f"{now} {'unchanged, kept' if state == 'skip' else state}")
 
 
 def _headline(summary: dict[str, Any]) -> Table:
