@@ -52,6 +52,9 @@ types: install
 contracts: install
 	$(BIN)/lint-imports
 
+docs: install
+	PYTHONPATH=. $(BIN)/python docs/settings.py
+
 check: lint types contracts
 
 clean:

@@ -37,32 +37,32 @@ class EncoderConfig(_Section):
     text: str = Field("minilm", description="'minilm' (packaged), 'none', or the directory of a Hugging Face model")
     pooling: Literal["auto", "mean", "last"] = Field("auto", description="auto: mean for encoders, last token for decoders")
     tuning: Literal["frozen", "lora"] = Field("frozen", description="how the language model takes part in fine-tuning")
-    lora_rank: int = Field(8, ge=1)
+    lora_rank: int = Field(8, ge=1, description="rank of the adapters")
     max_length: int = Field(32, ge=4, le=512, description="tokens of a text that are read")
-    batch_size: int = Field(128, ge=1)
+    batch_size: int = Field(128, ge=1, description="texts read at once, at most")
     cache_dir: str = Field("", description="folder of cached vectors; empty: inside the user's cache directory")
 
 
 class ForecasterConfig(_Section):
     """The forecaster of item series."""
 
-    kind: Literal["gru", "lstm", "none"] = "gru"
+    kind: Literal["gru", "lstm", "none"] = Field("gru", description="recurrent cell; none: trend and period only")
     horizons: int = Field(4, ge=1, le=24, description="steps ahead")
-    hidden: int = Field(64, ge=8)
-    epochs: int = Field(20, ge=1)
-    learning_rate: float = Field(3e-3, gt=0)
-    batch_size: int = Field(512, ge=1)
+    hidden: int = Field(64, ge=8, description="size of the recurrent state")
+    epochs: int = Field(20, ge=1, description="passes over the series, at most")
+    learning_rate: float = Field(3e-3, gt=0, description="of AdamW")
+    batch_size: int = Field(512, ge=1, description="series a step, over all workers")
 
 
 class FusionConfig(_Section):
     """The joint network."""
 
-    kind: Literal["concat", "gated"] = "concat"
+    kind: Literal["concat", "gated"] = Field("concat", description="how the groups of inputs are joined")
     width: int = Field(64, ge=8, description="size of user and item vectors")
     hidden: int = Field(128, ge=8, description="size of the head's first hidden layer")
     history: int = Field(50, ge=1, description="latest events that the history encoder reads")
     layers: int = Field(1, ge=0, description="transformer layers of the history encoder; 0 leaves it out")
-    heads: int = Field(4, ge=1)
+    heads: int = Field(4, ge=1, description="attention heads; they divide width")
     dropout: float = Field(0.1, ge=0, lt=1, description="in the history encoder")
     item_ids: Literal["auto", "yes", "no"] = Field("auto", description="learn a vector for each item id")
 
@@ -71,26 +71,26 @@ class TrainConfig(_Section):
     """Fine-tuning of the joint model."""
 
     requests: int = Field(0, ge=0, description="training requests drawn an epoch; 0: from the data's size")
-    epochs: int = Field(0, ge=0, description="0: from the data's size")
+    epochs: int = Field(0, ge=0, description="draws of so many requests; 0: from the data's size")
     batch_size: int = Field(64, ge=1, description="requests a step, over all workers")
-    learning_rate: float = Field(2e-3, gt=0)
-    weight_decay: float = Field(0.01, ge=0)
-    clip: float = Field(1.0, gt=0)
+    learning_rate: float = Field(2e-3, gt=0, description="of AdamW, at its highest")
+    weight_decay: float = Field(0.01, ge=0, description="on matrices")
+    clip: float = Field(1.0, gt=0, description="largest norm of a gradient")
     negatives: int = Field(48, ge=1, description="uniform negatives a request")
     recency: float = Field(0.25, gt=0, description="half-life of the request sampling, as a share of the training span")
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="arithmetic of the network")
     patience: int = Field(2, ge=1, description="epochs without a better validation NDCG@10 before stopping")
     val_requests: int = Field(1500, ge=10, description="validation requests judged after each epoch")
-    seed: int = 17
+    seed: int = Field(17, description="of draws, initial weights and order")
 
 
 class EvaluateConfig(_Section):
     """How the model is judged."""
 
-    k: int = Field(10, ge=1)
+    k: int = Field(10, ge=1, description="length of the judged lists")
     requests: int = Field(5000, ge=1, description="requests sampled from each split")
-    seed: int = 17
-    bootstrap: int = Field(1000, ge=10)
+    seed: int = Field(17, description="of the sampled requests")
+    bootstrap: int = Field(1000, ge=10, description="resamples of users behind an interval")
 
 
 class ClusterConfig(_Section):

@@ -121,8 +121,8 @@ class JointModel(nn.Module):
         """
         device = self.fusion.bias.device
         self.text = torch.as_tensor(np.ascontiguousarray(text), device=device)
-        self.category = torch.as_tensor(category, device=device)
-        self.identity = torch.as_tensor(identity, device=device)
+        self.category = torch.as_tensor(np.array(category), device=device)
+        self.identity = torch.as_tensor(np.array(identity), device=device)
 
     def fit_scales(self, x: Inputs) -> None:
         """Measure the scales of features and context on a sample of training requests."""

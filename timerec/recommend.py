@@ -56,8 +56,7 @@ class Recommender:
         """
         if k < 1:
             raise DataError(f"k is {k}: ask for at least one item")
-        moments = _moments(at, len(users))
-        items, scores = self.engine.rank(self.user_index(users), moments, k)
+        items, scores = self.engine.rank(self.user_index(users), moments(at, len(users)), k)
         row, column = np.nonzero(items >= 0)
         return pd.DataFrame(
             {
@@ -78,7 +77,7 @@ class Recommender:
         Raises:
             DataError: an item is in no table.
         """
-        users, moment = self.user_index([user]), _moments(at, 1)
+        users, moment = self.user_index([user]), moments(at, 1)
         if items is None:
             best = self.engine.rank(users, moment, k)[0][0]
             chosen = best[best >= 0]
@@ -97,9 +96,8 @@ class Recommender:
         Raises:
             DataError: an item is in no table.
         """
-        moments = _moments(at, len(users))
         start = np.arange(len(users) + 1)
-        return self.engine.score(self.user_index(users), moments, start, self.item_index(items))
+        return self.engine.score(self.user_index(users), moments(at, len(users)), start, self.item_index(items))
 
     def user_index(self, users: Sequence[Any]) -> NDArray[np.int32]:
         """Index of each user id, -1 for a stranger."""
@@ -125,7 +123,12 @@ def _array(ids: Sequence[Any]) -> pa.Array:
         return pa.array([str(value) for value in ids])
 
 
-def _moments(at: Any, n: int) -> NDArray[np.int64]:
+def moments(at: Any, n: int) -> NDArray[np.int64]:
+    """Unix seconds [n] of one moment for all or of one each; a fraction of a second counts as the next whole one.
+
+    Raises:
+        DataError: a moment cannot be read, or there are not n of them.
+    """
     several = isinstance(at, (list, tuple, np.ndarray, pd.Series, pd.Index))
     values = list(at) if several else [at] * n
     if len(values) != n:

@@ -11,8 +11,9 @@ import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
+from timerec.counters import before
 from timerec.fusion.fuse import GROUPS
-from timerec.recommend import Recommender
+from timerec.recommend import Recommender, moments
 from timerec.schema import Columns, DataError
 
 SHOWN = 12  # latest events
@@ -31,7 +32,9 @@ def show(console: Console, bundle: Path, user: str = "", at: str = "", k: int = 
     identity = recommender.state.users[index].as_py()
     moment: Any = at or int(log.event_time.max()) + 1
     found = recommender.explain(identity, at=moment, k=k)
-    slab = slice(log.user_start[index], log.user_start[index] + log.user_size[index])
+    until = int(moments(moment, 1)[0])
+    known = int(before(log.event_time, log.user_start[index], log.user_size[index], until))
+    slab = slice(log.user_start[index], log.user_start[index] + known)
     console.print(_history(recommender, identity, log.event_item[slab], log.event_time[slab], log.event_value[slab]))
     console.print(_reasons(found, moment))
 

@@ -11,6 +11,7 @@ _ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_worker_niceness": "0",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",  # the lower levels are in Ray's own log files
     "RAY_AUTH_MODE": "disabled",  # a private Ray listens on this machine only; a cluster's own setting wins
     "OMP_NUM_THREADS": "1",  # two OpenMP threads a worker collapse when workers compete for cores
 }
@@ -28,7 +29,7 @@ def connect(address: str = "", num_cpus: int | None = None) -> None:
         os.environ.setdefault(name, value)
     import ray  # after the environment: Ray reads it on import
 
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     if ray.is_initialized():
         return
     address = address or os.environ.get("RAY_ADDRESS", "")
@@ -36,7 +37,8 @@ def connect(address: str = "", num_cpus: int | None = None) -> None:
         ray.init(address=address, logging_level=logging.WARNING)
     else:
         cpus = num_cpus or (os.cpu_count() or 2) + 4
-        ray.init(num_cpus=cpus, include_dashboard=False, logging_level=logging.WARNING, log_to_driver=False)
+        # "local": another Ray on this machine, or what an earlier one left behind, must not be joined by chance
+        ray.init(address="local", num_cpus=cpus, include_dashboard=False, logging_level=logging.WARNING, log_to_driver=False)
     ray.data.DataContext.get_current().use_datasource_v2 = False
     ray.data.DataContext.get_current().enable_progress_bars = False
 

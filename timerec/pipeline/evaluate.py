@@ -60,8 +60,9 @@ def evaluate(
     began = clock.perf_counter()
     lists, values = _model_values(task, files, bundle, config)
     seconds = clock.perf_counter() - began
-    actors = config.cluster.workers or 2
-    val_lists, _, _ = answer(files, bundle, val.user, val.time, k=k, weights=tuned.resolve(), actors=actors)
+    val_lists, _, _ = answer(
+        files, bundle, val.user, val.time, k=k, weights=tuned.resolve(), cluster=config.cluster
+    )  # fmt: skip
     val_values = ranking_metrics(val_lists, val.truth_start, val.truth_item, k)
     model = describe_system(task, MODEL, "timerec", "model", lists, values, seconds=round(seconds, 1))
     systems, all_lists, baseline_values = [model], {MODEL: lists}, {}
@@ -139,7 +140,7 @@ def _model_values(task: Task, files: StateFiles, bundle: Path, config: Config) -
     start = np.searchsorted(task.pairs.request, np.arange(len(task.requests) + 1))
     lists, _, scores = answer(
         files, bundle, task.requests.user, task.requests.time, k=task.k, pairs=(start, task.pairs.item),
-        actors=config.cluster.workers or 2,
+        cluster=config.cluster,
     )  # fmt: skip
     return lists, per_request(task, lists, scores.astype(np.float64))
 

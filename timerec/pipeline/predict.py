@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from timerec.bundle import Bundle
+from timerec.config import ClusterConfig
 from timerec.engine import Engine
 from timerec.training.sources import StateFiles
 
@@ -22,10 +23,10 @@ TASK = 256  # requests of a task
 class _Worker:
     """One actor of the pool: the state is memory-mapped, the model its own."""
 
-    def __init__(self, files: StateFiles, bundle: Path, weights: Path | None) -> None:
+    def __init__(self, files: StateFiles, bundle: Path, weights: Path | None, device: str) -> None:
         torch.set_num_threads(1)
         state = files.open()
-        self._engine = Engine(state, Bundle.open(bundle, verify=False).model(state, weights))
+        self._engine = Engine(state, Bundle.open(bundle, verify=False).model(state, weights), device)
 
     def __call__(self, rows: pa.Table, k: int) -> pa.Table:
         users, times = rows["user"].to_numpy().astype(np.int32), rows["time"].to_numpy()
@@ -54,7 +55,7 @@ def answer(
     k: int = 0,
     pairs: tuple[NDArray[np.int64], NDArray[np.int32]] | None = None,
     weights: Path | None = None,
-    actors: int = 2,
+    cluster: ClusterConfig | None = None,
 ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]:
     """Answer requests (users[r], times[r]); Ray must be connected.
 
@@ -62,11 +63,13 @@ def answer(
         k: length of the lists; 0 for none.
         pairs: (start [n + 1], item [P]) items to score for each request.
         weights: other weights than the bundle's own.
+        cluster: how many actors, and whether they use GPUs.
 
     Returns:
         items int32 [n, k] (-1 = none), scores float32 [n, k], pair scores float32 [P].
     """
-    n = len(users)
+    n, cluster = len(users), cluster or ClusterConfig()
+    gpus = cluster.gpus_per_worker
     start, item = pairs if pairs else (np.zeros(n + 1, np.int64), np.zeros(0, np.int32))
     asked = pa.LargeListArray.from_arrays(pa.array(start), pa.array(item))
     order = np.argsort(times, kind="stable")  # requests of one time read the same parts of the log
@@ -74,13 +77,16 @@ def answer(
     blocks = [table.slice(first, TASK) for first in range(0, n, TASK)]
     found = ray.data.from_arrow(blocks).map_batches(
         _Worker,  # type: ignore[arg-type]  # Ray's protocol knows no further arguments
-        fn_constructor_kwargs={"files": files, "bundle": Path(bundle).resolve(), "weights": weights},
+        fn_constructor_kwargs={
+            "files": files, "bundle": Path(bundle).resolve(), "weights": weights, "device": "cuda" if gpus else "cpu",
+        },
         fn_kwargs={"k": k},
         batch_format="pyarrow",
         batch_size=None,
         zero_copy_batch=True,
-        compute=ray.data.ActorPoolStrategy(size=max(1, min(actors, len(blocks)))),
+        compute=ray.data.ActorPoolStrategy(size=max(1, min(cluster.workers or 2, len(blocks)))),
         num_cpus=1,
+        num_gpus=gpus or None,
     )
     items, scores = np.full((n, k), -1, np.int32), np.full((n, k), -np.inf, np.float32)
     pair_scores = np.empty(len(item), np.float32)

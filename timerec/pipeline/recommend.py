@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from pandas.api.types import is_datetime64_any_dtype as is_moment
 from safetensors.torch import load_file
 
 from timerec.bundle import ADAPTER, FORECASTER, Bundle, place_of
@@ -47,7 +48,7 @@ def recommend(bundle: Path, data: Path, requests: Path, out: Path, k: int, confi
     asked = read_requests(requests)
     with _Opened(bundle, data, int(asked[Columns.TIME].max()), config) as opened:
         users = opened.user_index(asked[Columns.USER])
-        items, scores, _ = answer(opened.files, bundle, users, asked[Columns.TIME].to_numpy(), k=k)
+        items, scores, _ = answer(opened.files, bundle, users, asked[Columns.TIME].to_numpy(), k=k, cluster=opened.cluster)
         row, column = np.nonzero(items >= 0)
         table = pa.table(
             {
@@ -87,7 +88,9 @@ def score(
         start = np.searchsorted(row[order], np.arange(len(asked) + 1))
         users = opened.user_index(asked[Columns.USER])
         times = asked[Columns.TIME].to_numpy()
-        _, _, found = answer(opened.files, bundle, users, times, pairs=(start, item[order].astype(np.int32)))
+        _, _, found = answer(
+            opened.files, bundle, users, times, pairs=(start, item[order].astype(np.int32)), cluster=opened.cluster
+        )
     scores = np.empty(len(found), np.float32)
     scores[order] = found
     columns = {name: pa.array(wanted[name]) for name in (Columns.REQUEST, Columns.ITEM)}
@@ -110,7 +113,7 @@ def read_requests(path: Path) -> pd.DataFrame:
                 seconds = seconds / unit
                 break
     else:
-        moments = pd.to_datetime(time, utc=True, errors="coerce")
+        moments = pd.to_datetime(time, utc=True, errors="coerce", format=None if is_moment(time) else "ISO8601")
         seconds = (moments - pd.Timestamp(0, tz="UTC")).dt.total_seconds().to_numpy(dtype=np.float64)
     if not np.isfinite(seconds).all():
         place = int(np.argmax(~np.isfinite(seconds)))
@@ -126,7 +129,8 @@ class _Opened:
 
     def __enter__(self) -> _Opened:
         trained = Config.model_validate(self._bundle.config)
-        connect((self._config or trained).cluster.address)
+        self.cluster = (self._config or trained).cluster
+        connect(self.cluster.address)
         self._folder = tempfile.TemporaryDirectory(prefix="timerec-")
         work = Path(self._folder.name)
         prepared = work / "prepared"

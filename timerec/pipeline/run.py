@@ -70,12 +70,17 @@ def run(
     manifest = json.loads((folders.prepared / "manifest.json").read_text())
     cut = int(manifest["val_from"])
 
-    actors = config.cluster.workers or 2
-    stages.do("encode", config.encoder.model_dump(), lambda: encode(folders.prepared, folders.encoded, config.encoder, actors))
+    cluster = config.cluster
+    stages.do(
+        "encode", config.encoder.model_dump(),
+        lambda: encode(
+            folders.prepared, folders.encoded, config.encoder, cluster.workers or 2, cluster.gpus_per_worker,
+        ),
+    )  # fmt: skip
     settings = {"forecaster": config.forecaster.model_dump(), "seed": config.train.seed}
     stages.do(
         "forecast", settings,
-        lambda: forecast(folders.prepared, folders.forecast, config.forecaster, config.cluster, cut),
+        lambda: forecast(folders.prepared, folders.forecast, config.forecaster, cluster, cut),
     )  # fmt: skip
     settings = {"fusion": config.fusion.model_dump(), "train": config.train.model_dump()}
     features = folders.forecast / "features"
