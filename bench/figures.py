@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-HEAD = "| data set | requests | timerec NDCG@10 (95 % interval) | best baseline | difference (95 % interval) | AUC uniform | AUC popularity |"
+HEAD = "| data set | requests | NDCG@10 (95 %) | best baseline | difference (95 %) | AUC uniform | AUC popular |"
 
 
 def main() -> None:

@@ -14,8 +14,9 @@ ITEM_FEATURES = (
     [f"decay_{h}" for h in range(8)]
     + [f"share_{h}" for h in range(8)]
     + ["count", "age", "since", "mean_value", "repeat_rate", "repeat_gap"]
-    + [f"category_{h}" for h in (1, 3, 5, 7)]
 )
+CATEGORY_FEATURES = [f"category_{h}" for h in (1, 3, 5, 7)]
+CATEGORY_SHARES = len(CATEGORY_FEATURES)
 
 
 @njit(cache=True)
@@ -25,6 +26,16 @@ def repeat_gap(log, item, known):
         return USUAL_GAP
     sums = log.occurrence_sums[log.item_start[item] + known - 1]
     return np.expm1((sums[2] + 3.0 * np.log1p(USUAL_GAP)) / (sums[1] + 3.0))
+
+
+@njit(cache=True)
+def category_features(log, category, t, overall, scratch, out):
+    """Fill the four shares of a category in everything that happened before t."""
+    head = log.category_start[category]
+    n = before(log.category_time, head, log.category_size[category], t)
+    value_as_of(log.category_state, log.category_time, head, n, t, log.half_lives, scratch)
+    for j in range(CATEGORY_SHARES):
+        out[j] = np.log((scratch[2 * j + 1] + FLOOR) / (overall[2 * j + 1] + 1.0))
 
 
 @njit(cache=True)
@@ -52,13 +63,6 @@ def item_features(log, item, known, t, overall, scratch, out):
         out[k + 3] = 0.0
         out[k + 4] = np.log(0.2)
     out[k + 5] = np.log1p(repeat_gap(log, item, known))
-    k += 6
-    category = log.item_category[item]
-    head = log.category_start[category]
-    n = before(log.category_time, head, log.category_size[category], t)
-    value_as_of(log.category_state, log.category_time, head, n, t, log.half_lives, scratch)
-    for j in range(4):
-        out[k + j] = np.log((scratch[2 * j + 1] + FLOOR) / (overall[2 * j + 1] + 1.0))
 
 
 @njit(cache=True)

@@ -19,6 +19,10 @@ NEAR = 30  # by each neighbour score
 TREND = 16  # by each half-life
 SCORES = (0, 1, 2, 4, 5)  # columns of the scores that propose candidates
 COLUMNS = 6  # neighbour scores, then similarity votes
+# widths of the blocks of a feature row, in their order
+NEIGHBOURS, VOTES, TEXTS = len(neighbours.FEATURES), len(similar.FEATURES), len(text.FEATURES)
+HABITS, GROUPS = len(habit.ITEM_FEATURES), len(habit.CATEGORY_FEATURES)
+MOMENTS, SHARES = len(momentum.ITEM_FEATURES), len(momentum.CATEGORY_FEATURES)
 TOUCHED = 60_000  # items with a neighbour score that are looked at
 
 
@@ -57,6 +61,9 @@ class Workspace(NamedTuple):
     group: NDArray[np.int32]
     group_decay: NDArray[np.float64]
     group_stats: NDArray[np.float64]
+    share_slot: NDArray[np.int32]  # [K] row of a candidate's category in `shares`, -1 = not yet computed
+    share_category: NDArray[np.int32]
+    shares: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -77,7 +84,7 @@ def layout(attributes: list[str], forecasts: list[str]) -> Layout:
     taste = neighbours.FEATURES + similar.FEATURES + text.FEATURES
     habits = habit.ITEM_FEATURES + habit.CATEGORY_FEATURES
     levels = [f"{name}_{part}" for name in attributes for part in ("level", "change", "known")]
-    moment = momentum.ITEM_FEATURES + levels + [f"forecast_{name}" for name in forecasts]
+    moment = momentum.ITEM_FEATURES + momentum.CATEGORY_FEATURES + levels + [f"forecast_{name}" for name in forecasts]
     first, second = len(taste), len(taste) + len(habits)
     groups = {
         "taste": slice(0, first),
@@ -106,6 +113,9 @@ def workspace(log: EventLog) -> Workspace:
         group=np.zeros(categories, np.int32),
         group_decay=np.zeros((categories, width)),
         group_stats=np.zeros((categories, habit.WIDTH)),
+        share_slot=np.full(n_categories, -1, np.int32),
+        share_category=np.zeros(n_categories, np.int32),
+        shares=np.zeros((n_categories, momentum.CATEGORY_SHARES), np.float32),
     )
 
 
@@ -212,38 +222,46 @@ def request(sources, ws, user, t, extra, items, features, request_context):
     recent, centre = np.empty(depth, np.float32), np.empty(depth, np.float32)
     text.profile(log, sources.vectors, begin, known, recent, centre)
     context.features(log, begin, known, own, t, request_context)
-    taste, votes, texts = 7, 2, 4
-    habits, groups_at = 24, 9
-    moments = 26
+    shared = 0  # categories whose shares are computed: many candidates have the same one
     for c in range(count):
         item = items[c]
         row = features[c]
         n = before(log.occurrence_time, log.item_start[item], log.item_size[item], t)
         a = 0
-        neighbours.features(ws.near[item], np.log1p(n), row[a : a + taste])
-        a += taste
+        neighbours.features(ws.near[item], np.log1p(n), row[a : a + NEIGHBOURS])
+        a += NEIGHBOURS
         row[a] = ws.near[item, 4]
         row[a + 1] = ws.near[item, 5]
-        a += votes
-        text.features(log, sources.vectors, item, begin, known, recent, centre, row[a : a + texts])
-        a += texts
+        a += VOTES
+        text.features(log, sources.vectors, item, begin, known, recent, centre, row[a : a + TEXTS])
+        a += TEXTS
         gap = momentum.repeat_gap(log, item, n)
         mine = ws.item_slot[item]
         if mine >= 0:
-            habit.item_features(ws.own_decay[mine], ws.own_stats[mine], t, baskets, gap, row[a : a + habits])
+            habit.item_features(ws.own_decay[mine], ws.own_stats[mine], t, baskets, gap, row[a : a + HABITS])
         else:
-            habit.no_item_features(len(overall), baskets, gap, row[a : a + habits])
-        a += habits
+            habit.no_item_features(len(overall), baskets, gap, row[a : a + HABITS])
+        a += HABITS
         group = ws.category_slot[log.item_category[item]]
         if group >= 0:
             habit.category_features(
-                ws.group_decay[group], ws.group_stats[group], t, known, baskets, row[a : a + groups_at]
+                ws.group_decay[group], ws.group_stats[group], t, known, baskets, row[a : a + GROUPS]
             )
         else:
-            habit.no_category_features(known, baskets, row[a : a + groups_at])
-        a += groups_at
-        momentum.item_features(log, item, n, t, overall, scratch, row[a : a + moments])
-        a += moments
+            habit.no_category_features(known, baskets, row[a : a + GROUPS])
+        a += GROUPS
+        momentum.item_features(log, item, n, t, overall, scratch, row[a : a + MOMENTS])
+        a += MOMENTS
+        category = log.item_category[item]
+        share = ws.share_slot[category]
+        if share < 0:
+            share = shared
+            shared += 1
+            ws.share_slot[category] = share
+            ws.share_category[share] = category
+            momentum.category_features(log, category, t, overall, scratch, ws.shares[share])
+        row[a : a + SHARES] = ws.shares[share]
+        a += SHARES
         columns = 3 * log.attribute_value.shape[1]
         momentum.attribute_features(log, item, t, row[a : a + columns])
         a += columns
@@ -255,6 +273,8 @@ def request(sources, ws, user, t, extra, items, features, request_context):
         ws.category_slot[ws.group[j]] = -1
     for j in range(touched):
         ws.near[ws.touched[j]] = 0.0
+    for j in range(shared):
+        ws.share_slot[ws.share_category[j]] = -1
     for c in range(count):
         ws.candidate_slot[items[c]] = -1
     return standard, count

@@ -71,8 +71,11 @@ def _solve(
         taken.data[:] = 1.0  # duplicates were summed
         gram += (taken.T @ taken).toarray() / 2
     gram[np.diag_indices(n)] += RIDGE
-    factor = scipy.linalg.cho_factor(gram, lower=True, overwrite_a=True, check_finite=False)
-    inverse = scipy.linalg.cho_solve(factor, np.eye(n, dtype=np.float32), overwrite_b=True, check_finite=False)
+    # from the Cholesky factor: a third of the work of solving for the identity
+    factor = scipy.linalg.cholesky(gram, lower=True, overwrite_a=True, check_finite=False)
+    inverse, _ = scipy.linalg.lapack.spotri(factor, lower=1, overwrite_c=1)
+    inverse = np.tril(inverse)
+    inverse += np.tril(inverse, -1).T
     inverse /= -np.diag(inverse).copy()
     inverse[np.diag_indices(n)] = 0.0
     return inverse

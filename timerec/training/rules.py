@@ -8,8 +8,8 @@ from timerec.config import TrainConfig
 
 SEGMENT = 20_000  # most requests between two validations
 PASSES = 2.0  # how often a small log's requests are seen in all
-MOST_SEGMENTS = 4
-SNAPSHOTS = (0.3, 0.45, 0.6, 0.75, 0.9)  # quantiles of training event times at which item-to-item weights are learnt
+MOST_SEGMENTS = 3
+SNAPSHOTS = (0.35, 0.6, 0.8)  # quantiles of training event times at which item-to-item weights are learnt
 CONTINUE_RATE = 0.25  # learning rate of the last segment, on requests up to the test, against that of tuning
 
 
