@@ -24,14 +24,16 @@ TOLERANCE = {"rtol": 2e-5, "atol": 2e-5}
 
 
 def case(seed, n=400, users=12, requests=6, items=25):
-    """A log, requests at seconds of events, just after them, and far off; everything is scored for each."""
+    """A log, requests at the seconds of events and attributes, just after them, and far off; each scores everything."""
     rng = np.random.default_rng(seed)
     events, attributes = random_events(seed, n, users=users, items=items), attribute_rows(seed, items)
     listed = np.where(np.arange(items) % 3 == 0, START + 10 * DAY, 2**62)
     log = build_log(events, users=users, items=items, attributes=attributes, listed=listed)
     sources = sources_of(log, seed)
-    user = np.append(rng.integers(0, users, requests - 1), -1)
-    time = rng.choice(events.time, requests) + rng.choice([0, 1, 5 * HOUR, 3 * DAY], requests)
+    row = rng.integers(0, len(events.time), requests)
+    user, time = events.user[row].astype(int), events.time[row] + rng.choice([0, 1, HOUR, 2 * HOUR, 3 * DAY], requests)
+    user[-1] = -1
+    time[::3] = rng.choice(attributes[1], len(time[::3]))
     built = build_batch(sources, layout_of(log), user, time, [list(range(items))] * requests)
     return events, attributes, listed, sources, layout_of(log).names, user, time, built
 

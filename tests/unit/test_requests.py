@@ -31,7 +31,7 @@ def test_requests_are_what_a_user_took_at_one_second(seed, repeats):
     twice = rng.integers(0, len(events.time), 20)  # the same item twice in a second is one target
     events = events.plus(events.where(twice))
     start, end = np.sort(rng.choice(events.time, 2))
-    known = np.where(rng.random(25) < 0.3, START + SPAN // 2, 0)
+    known = np.where(rng.random(25) < 0.5, rng.choice(events.time, 25), 0)  # an item is on offer from that second on
     expected: dict = {}
     for user, item, time, *_ in zip(*(column.tolist() for column in events), strict=True):
         had = ((events.user == user) & (events.item == item) & (events.time < time)).any()
