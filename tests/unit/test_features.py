@@ -31,7 +31,7 @@ def case(seed, n=400, users=12, requests=6, items=25):
     log = build_log(events, users=users, items=items, attributes=attributes, listed=listed)
     sources = sources_of(log, seed)
     row = rng.integers(0, len(events.time), requests)
-    user, time = events.user[row].astype(int), events.time[row] + rng.choice([0, 1, HOUR, 2 * HOUR, 3 * DAY], requests)
+    user, time = events.user[row].astype(int), events.time[row] + rng.choice([0, 1, HOUR, 5000, 3 * DAY], requests)
     user[-1] = -1
     time[::3] = rng.choice(attributes[1], len(time[::3]))
     built = build_batch(sources, layout_of(log), user, time, [list(range(items))] * requests)
