@@ -95,9 +95,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", type=Path)
     parser.add_argument("--out", type=Path, help="folder for the forecasts")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="forecaster setting, e.g. hidden=32"
-    )
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="forecaster setting, e.g. hidden=32")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     if arguments.out:

@@ -55,7 +55,5 @@ def tiny_gpt2(directory: Path, seed: int = 0) -> Path:
         bos_token_id=0, eos_token_id=0,
     )  # fmt: skip
     GPT2Model(config).save_pretrained(directory)
-    PreTrainedTokenizerFast(tokenizer_object=_tokenizer(["[UNK]"], wrap=False), unk_token="[UNK]").save_pretrained(
-        directory
-    )
+    PreTrainedTokenizerFast(tokenizer_object=_tokenizer(["[UNK]"], wrap=False), unk_token="[UNK]").save_pretrained(directory)
     return directory

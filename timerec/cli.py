@@ -264,6 +264,5 @@ def _counts(found: dict[str, Any]) -> str:
     return ", ".join(f"{name} {value:,}" if isinstance(value, int) else f"{name} {value}" for name, value in found.items())
 
 
-
 if __name__ == "__main__":
     main()

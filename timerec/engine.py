@@ -35,9 +35,7 @@ class Engine:
         self._history = int(model.shape.fusion["history"])
 
     @torch.inference_mode()
-    def rank(
-        self, users: NDArray[np.int32], times: NDArray[np.int64], k: int
-    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    def rank(self, users: NDArray[np.int32], times: NDArray[np.int64], k: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Best k items [n, k] of each request and their scores; -1 and -inf where a request has fewer candidates.
 
         Args:
@@ -92,9 +90,7 @@ class Engine:
         )  # fmt: skip
 
 
-def _places(
-    built: batch.Batch, start: NDArray[np.int64], item: NDArray[np.int32]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _places(built: batch.Batch, start: NDArray[np.int64], item: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Row and column in the batch of each asked pair."""
     rows = np.repeat(np.arange(len(built.count)), np.diff(start))
     span = np.int64(max(built.items.max(initial=0), item.max(initial=0)) + 1)

@@ -35,9 +35,7 @@ def small_log(events: int = 600, users: int = 40, items: int = 25, seed: int = 0
 def small_items(log: pd.DataFrame) -> pd.DataFrame:
     """The items of the log and one that nobody has touched."""
     ids = np.append(np.unique(log["item_id"]), 9_999)
-    return pd.DataFrame(
-        {"item_id": ids, "title": [f"title {i}" for i in ids], "category": np.where(ids % 2, "odd", "even")}
-    )
+    return pd.DataFrame({"item_id": ids, "title": [f"title {i}" for i in ids], "category": np.where(ids % 2, "odd", "even")})
 
 
 def run(folder: Path, out: str = "out", config: DataConfig | None = None, **tables: Any) -> dict[str, Any]:
@@ -59,9 +57,7 @@ def run(folder: Path, out: str = "out", config: DataConfig | None = None, **tabl
 
 def events_of(prepared: Path) -> pd.DataFrame:
     """All events in the order of the shards."""
-    return pd.concat(
-        [pd.read_parquet(path) for path in sorted((prepared / "events").glob("*.parquet"))], ignore_index=True
-    )
+    return pd.concat([pd.read_parquet(path) for path in sorted((prepared / "events").glob("*.parquet"))], ignore_index=True)
 
 
 def quarantined(prepared: Path) -> pd.DataFrame:

@@ -27,9 +27,7 @@ WORDS = ["red", "green", "blue", "apple", "pear", "plum", "tea", "jar", "box"]
 def write_items(prepared: Path, titles: list[str], order: np.ndarray | None = None) -> None:
     prepared.mkdir(parents=True, exist_ok=True)
     blank = [""] * len(titles)
-    table = pa.table(
-        {"item": pa.array(range(len(titles)), pa.int32()), "title": titles, "category": blank, "text": blank}
-    )
+    table = pa.table({"item": pa.array(range(len(titles)), pa.int32()), "title": titles, "category": blank, "text": blank})
     pq.write_table(table if order is None else table.take(pa.array(order)), prepared / "items.parquet")
 
 

@@ -95,9 +95,7 @@ def test_csv_gives_the_same_events(tmp_path: Path) -> None:
     users = pd.read_parquet(tmp_path / "csv" / "users.parquet")
     assert users["user_id"].dtype == np.int64
     assert manifest["n_events"] == len(log)
-    totals = [
-        pd.read_parquet(tmp_path / kind / "users.parquet").set_index("user_id")["events"] for kind in ("csv", "parquet")
-    ]
+    totals = [pd.read_parquet(tmp_path / kind / "users.parquet").set_index("user_id")["events"] for kind in ("csv", "parquet")]
     assert totals[0].sort_index().equals(totals[1].sort_index())
 
 

@@ -78,9 +78,7 @@ def test_ids_that_differ_only_in_type_are_matched_and_said(tmp_path: Path) -> No
     items = small_items(log)
     manifest = run(tmp_path, interactions=log, items=items.assign(item_id=items["item_id"].astype(str)))
     assert manifest["n_items"] == len(items)
-    assert manifest["notes"][0].startswith(
-        "item_id differs in type between files (interactions.parquet as integer, items"
-    )
+    assert manifest["notes"][0].startswith("item_id differs in type between files (interactions.parquet as integer, items")
     table = pd.read_parquet(tmp_path / "out" / "items.parquet")
     assert (table["title"] == "title " + table["item_id"]).all()
 
@@ -153,9 +151,7 @@ def test_a_meaningless_log_stops_the_run(tmp_path: Path, change: dict[str, Any],
 
 
 def test_too_few_events(tmp_path: Path) -> None:
-    with pytest.raises(
-        DataError, match="49 usable events are left, but training, validation and test need at least 50"
-    ):
+    with pytest.raises(DataError, match="49 usable events are left, but training, validation and test need at least 50"):
         run(tmp_path, interactions=small_log(events=49))
     assert not (tmp_path / "out" / "manifest.json").exists()
 

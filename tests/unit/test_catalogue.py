@@ -127,9 +127,7 @@ def test_unknown_values_stay_unknown(tmp_path: Path) -> None:
 
 
 def test_attributes_in_csv(tmp_path: Path) -> None:
-    cleaned = attributes(
-        tmp_path, "item_id,timestamp,price,colour\n20,2001-09-09,1.5,red\n20,2001-09-10,,blue\n20,x,1,a\n"
-    )
+    cleaned = attributes(tmp_path, "item_id,timestamp,price,colour\n20,2001-09-09,1.5,red\n20,2001-09-10,,blue\n20,x,1,a\n")
     assert cleaned.rows["price"].to_pylist()[0] == 1.5
     assert cleaned.rows.column_names == ["item", "time", "price"]
     assert cleaned.counts()["reasons"] == {clean.TIME_UNREADABLE: 1}

@@ -72,9 +72,7 @@ def test_missing_values_count_as_one() -> None:
 
 def test_weights_of_kinds() -> None:
     form = LogFormat("integer", "integer", TimeFormat(True), NOW, {"buy": 5.0, "never": 2.0, "view": 0.5})
-    rows = log(
-        {"event": "view"}, {"event": "buy"}, {"event": "other"}, {"event": None}, {"event": "buy", "user_id": None}
-    )
+    rows = log({"event": "view"}, {"event": "buy"}, {"event": "other"}, {"event": None}, {"event": "buy", "user_id": None})
     judged = judge(rows, form)
     assert judged.kept["weight"].to_pylist() == [0.5, 5.0, 1.0, 1.0]
     assert judged.known_kinds == [1, 0, 1]
@@ -88,9 +86,7 @@ def test_a_row_with_two_faults_has_the_first_reason() -> None:
 _NUMBER = st.one_of(st.none(), st.floats(allow_nan=True, allow_infinity=True), st.integers(0, 2_000_000_000).map(float))
 
 
-@given(
-    st.lists(st.fixed_dictionaries(dict.fromkeys(("user_id", "item_id", "timestamp", "value"), _NUMBER)), min_size=1)
-)
+@given(st.lists(st.fixed_dictionaries(dict.fromkeys(("user_id", "item_id", "timestamp", "value"), _NUMBER)), min_size=1))
 def test_every_row_is_kept_or_refused(rows: list[dict[str, Any]]) -> None:
     schema = pa.schema([(name, pa.float64()) for name in ("user_id", "item_id", "timestamp", "value")])
     judged = judge(pa.Table.from_pylist(rows, schema=schema), FORM)

@@ -108,9 +108,7 @@ def test_calendar_is_that_of_the_next_step() -> None:
     first = np.array([0], dtype=np.int32)
     hourly = calendar(first, 24, monday, HOUR, yearly=False)
     assert hourly.shape == (24, 1, 4)
-    np.testing.assert_allclose(
-        hourly[5, 0, :2], [1.0, 0.0], atol=1e-6
-    )  # at the end of 05:00 comes 06:00: a quarter turn
+    np.testing.assert_allclose(hourly[5, 0, :2], [1.0, 0.0], atol=1e-6)  # at the end of 05:00 comes 06:00: a quarter turn
     np.testing.assert_allclose(hourly[23, 0, 2:], [np.sin(2 * np.pi / 7), np.cos(2 * np.pi / 7)], atol=1e-6)
     weekly = calendar(first, 3, 0, WEEK, yearly=True)
     turn = 2 * np.pi * 2 * WEEK / YEAR

@@ -51,8 +51,7 @@ def test_lives_over_parts_are_lives_of_the_whole() -> None:
     whole = series.hour_cells(item, time, 9)
     parts = pa.concat_tables([series.hour_cells(item[part::3], time[part::3], 9) for part in range(3)])
     expected = [
-        (np.sort(time[item == i] // HOUR)[int(np.ceil(0.8 * (item == i).sum())) - 1] - (time[item == i] // HOUR).min())
-        * HOUR
+        (np.sort(time[item == i] // HOUR)[int(np.ceil(0.8 * (item == i).sum())) - 1] - (time[item == i] // HOUR).min()) * HOUR
         for i in range(9)
     ]
     assert series.lives(whole).tolist() == series.lives(parts).tolist() == expected

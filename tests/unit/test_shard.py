@@ -42,9 +42,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shard, "each", each)
 
 
-def shards_of(
-    events: list[Event], shards: int, row_group: int
-) -> tuple[list[pa.Table], list[list[str]], list[dict[str, Any]]]:
+def shards_of(events: list[Event], shards: int, row_group: int) -> tuple[list[pa.Table], list[list[str]], list[dict[str, Any]]]:
     names = ("user_id", "item_id", "timestamp", "event", "value")
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)

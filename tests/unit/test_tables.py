@@ -65,9 +65,7 @@ def test_csv_with_broken_lines_quotes_and_byte_order_mark(tmp_path: Path) -> Non
 def test_a_misnamed_column_is_recognised(tmp_path: Path, name: str, close: str) -> None:
     table = rows(2).rename_columns([name, "item_id", "timestamp"])
     pq.write_table(table, tmp_path / "interactions.parquet")
-    with pytest.raises(
-        DataError, match=f"interactions.parquet has no column 'user_id': rename its column '{close}' to 'u"
-    ):
+    with pytest.raises(DataError, match=f"interactions.parquet has no column 'user_id': rename its column '{close}' to 'u"):
         find(tmp_path)
 
 

@@ -100,9 +100,7 @@ def test_texts_are_cut_at_max_length(bert: Path) -> None:
     assert full.max_length == 24  # the model has no more positions
     cut = " ".join(TEXTS[1].split()[:4])  # and two special tokens
     np.testing.assert_allclose(short.encode(TEXTS[1:2]), full.encode([cut]), atol=2e-6)
-    np.testing.assert_allclose(
-        short.encode(["red apple jar tea " * 300_000]), full.encode(["red apple jar tea"]), atol=2e-6
-    )
+    np.testing.assert_allclose(short.encode(["red apple jar tea " * 300_000]), full.encode(["red apple jar tea"]), atol=2e-6)
 
 
 def test_ragged_rows_are_padded_on_the_right() -> None:

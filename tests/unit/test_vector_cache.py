@@ -61,9 +61,7 @@ def test_another_fingerprint_is_another_cache(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "foreign"])
-def test_a_damaged_part_is_passed_over_with_a_warning(
-    tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_damaged_part_is_passed_over_with_a_warning(tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture) -> None:
     cache = filled(tmp_path, ["tea"])
     part = cache.append(text_keys(["jar", "box"]), vectors_of(["jar", "box"]))
     data = part.read_bytes()

@@ -63,16 +63,12 @@ def build(
 
 
 @njit(cache=True, nogil=True)
-def _fill(
-    sources, ws, users, times, extra_start, extra_item, items, count, standard, features, context, window, gaps, values
-):
+def _fill(sources, ws, users, times, extra_start, extra_item, items, count, standard, features, context, window, gaps, values):
     log = sources.log
     length = window.shape[1]
     for r in range(len(users)):
         extra = extra_item[extra_start[r] : extra_start[r + 1]]
-        standard[r], count[r] = request(
-            sources, ws, users[r], times[r], extra, items[r], features[r], context[r]
-        )
+        standard[r], count[r] = request(sources, ws, users[r], times[r], extra, items[r], features[r], context[r])
         items[r, count[r] :] = 0
         if users[r] < 0:
             continue

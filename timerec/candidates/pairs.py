@@ -203,9 +203,7 @@ def request(sources, ws, user, t, extra, items, features, request_context):
         begin = log.user_start[user]
         known = before(log.event_time, begin, log.user_size[user], t)
     own = habit.collect(log, ws.identity, begin, known, t, ws.item_slot, ws.own, ws.own_decay, ws.own_stats)
-    groups = habit.collect(
-        log, log.item_category, begin, known, t, ws.category_slot, ws.group, ws.group_decay, ws.group_stats
-    )
+    groups = habit.collect(log, log.item_category, begin, known, t, ws.category_slot, ws.group, ws.group_decay, ws.group_stats)
     seen = np.empty(neighbours.SOURCES, np.int32)
     touched = neighbours.scan(log, user, begin, known, t, ws.near, ws.touched, seen)
     touched = similar.vote(log, sources.similar, begin, known, t, ws.near, 4, ws.touched, touched)
@@ -244,9 +242,7 @@ def request(sources, ws, user, t, extra, items, features, request_context):
         a += HABITS
         group = ws.category_slot[log.item_category[item]]
         if group >= 0:
-            habit.category_features(
-                ws.group_decay[group], ws.group_stats[group], t, known, baskets, row[a : a + GROUPS]
-            )
+            habit.category_features(ws.group_decay[group], ws.group_stats[group], t, known, baskets, row[a : a + GROUPS])
         else:
             habit.no_category_features(known, baskets, row[a : a + GROUPS])
         a += GROUPS

@@ -58,9 +58,7 @@ def fit(log: EventLog, times: NDArray[np.int64]) -> Similar:
     return Similar(times, row, item, weight)
 
 
-def _solve(
-    user: NDArray[np.int64], place: NDArray[np.int64], column: NDArray[np.int32], n: int
-) -> NDArray[np.float32]:
+def _solve(user: NDArray[np.int64], place: NDArray[np.int64], column: NDArray[np.int32], n: int) -> NDArray[np.float32]:
     gram = np.zeros((n, n), np.float32)
     inside = column >= 0
     for shift in (0, STRETCH // 2):  # two covers, so that no pair is cut apart in both
@@ -146,6 +144,4 @@ def remap(similar: Similar, place: NDArray[np.int64], n_items: int) -> Similar:
     item = np.where(kept, place[np.where(kept, similar.item, 0)], -1).astype(np.int32)
     # gone items leave holes, and the kernel stops at the first hole
     order = np.argsort(item < 0, axis=2, kind="stable")
-    return Similar(
-        similar.time, row, np.take_along_axis(item, order, 2), np.take_along_axis(similar.weight, order, 2)
-    )
+    return Similar(similar.time, row, np.take_along_axis(item, order, 2), np.take_along_axis(similar.weight, order, 2))

@@ -157,12 +157,7 @@ def to_floats(column: pa.ChunkedArray) -> tuple[NDArray[np.float32], NDArray[np.
 
 def is_number(kind: pa.DataType) -> bool:
     """Whether an Arrow type holds numbers (or truth values)."""
-    return bool(
-        pa.types.is_integer(kind)
-        or pa.types.is_floating(kind)
-        or pa.types.is_decimal(kind)
-        or pa.types.is_boolean(kind)
-    )
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind) or pa.types.is_boolean(kind))
 
 
 def to_text(column: pa.ChunkedArray) -> tuple[pa.Array, int, int]:
@@ -190,9 +185,7 @@ def hash_ids(ids: pa.Array) -> NDArray[np.uint64]:
     """A fixed 64-bit hash of each identifier, the same on every machine and in every run."""
     coded = ids.dictionary_encode()
     values = coded.dictionary
-    plain = (
-        values.to_numpy() if pa.types.is_integer(values.type) else values.to_numpy(zero_copy_only=False).astype(object)
-    )
+    plain = values.to_numpy() if pa.types.is_integer(values.type) else values.to_numpy(zero_copy_only=False).astype(object)
     hashes = np.asarray(pd.util.hash_array(plain, categorize=False), dtype=np.uint64)
     codes: NDArray[np.int64] = coded.indices.to_numpy()
     return hashes[codes]

@@ -49,9 +49,7 @@ def gather(runs: list[str], shards: int, work: Path) -> list[dict[str, Any]]:
     return sorted(each(tasks, _gather_shard, work=work), key=lambda found: found["shard"])
 
 
-def _scatter_piece(
-    task: dict[str, Any], form: LogFormat, shards: int, work: Path, quarantine: Path
-) -> Iterator[dict[str, Any]]:
+def _scatter_piece(task: dict[str, Any], form: LogFormat, shards: int, work: Path, quarantine: Path) -> Iterator[dict[str, Any]]:
     piece = Piece(task["path"], tuple(task["groups"]), tuple(task["columns"]))
     for number, rows in enumerate(read_piece(piece)):
         # the name tells the place in the input: a task that runs twice writes the same files
@@ -127,9 +125,7 @@ def sort_events(
     return np.lexsort((-value, kind, item, time, user))
 
 
-def duplicates(
-    user: NDArray[Any], time: NDArray[np.int64], item: NDArray[Any], kind: NDArray[np.uint64]
-) -> NDArray[np.bool_]:
+def duplicates(user: NDArray[Any], time: NDArray[np.int64], item: NDArray[Any], kind: NDArray[np.uint64]) -> NDArray[np.bool_]:
     """Mask [N] of sorted rows that repeat the row before in user, time, item and kind."""
     same = np.zeros(len(user), bool)
     same[1:] = (user[1:] == user[:-1]) & (time[1:] == time[:-1]) & (item[1:] == item[:-1]) & (kind[1:] == kind[:-1])

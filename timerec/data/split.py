@@ -36,9 +36,7 @@ def time_quantiles(shards: Sequence[Path], quantiles: Sequence[float], first: in
     kept = [times[wanted[(times - first) // width]] for times in map(_times, shards)]
     times = np.sort(np.concatenate(kept))
     before = np.concatenate([[0], np.cumsum(np.where(wanted, histogram, 0))])
-    statistic = {
-        place: float(times[before[b] + place - (upto[b] - histogram[b])]) for place, b in zip(needed, bins, strict=True)
-    }
+    statistic = {place: float(times[before[b] + place - (upto[b] - histogram[b])]) for place, b in zip(needed, bins, strict=True)}
     return [int(_between(statistic[int(x)], statistic[min(int(x) + 1, n - 1)], x - int(x))) for x in places]
 
 

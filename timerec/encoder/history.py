@@ -52,9 +52,7 @@ class HistoryEncoder(nn.Module):
         self.layers = nn.ModuleList(_Layer(width, heads, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
 
-    def forward(
-        self, items: Tensor, gaps: Tensor, values: Tensor, taken: Tensor, context: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, items: Tensor, gaps: Tensor, values: Tensor, taken: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
         """User state [B, width] and event states [B, L, width].
 
         Args:

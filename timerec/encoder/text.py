@@ -96,6 +96,4 @@ class TextEncoder:
         Args:
             batch_size: texts in a forward pass, at most.
         """
-        return encode_sorted(
-            self._model, self._tokenizer, texts, self.dim, self.max_length, batch_size, device=self._device
-        )
+        return encode_sorted(self._model, self._tokenizer, texts, self.dim, self.max_length, batch_size, device=self._device)

@@ -60,9 +60,7 @@ def measure(forecast: Array, truth: Array, squared_change: Array, absolute_chang
     }
 
 
-def by_horizon(
-    forecast: Array, truth: Array, squared_change: Array, absolute_change: Array
-) -> dict[str, dict[str, float]]:
+def by_horizon(forecast: Array, truth: Array, squared_change: Array, absolute_change: Array) -> dict[str, dict[str, float]]:
     """`measure` of forecasts [n, O, H] over all ("all") and at each horizon ("1" .. "H")."""
     parts = {"all": measure(forecast, truth, squared_change, absolute_change)}
     for h in range(forecast.shape[-1]):

@@ -117,9 +117,7 @@ def encode(
         missing = wanted[~found]
         if len(missing):
             with full_disk_is_data_error(root):
-                _encode_missing(
-                    unique, missing, keys[~found], vectors, cache, config, actors, gpus_per_actor, precision
-                )
+                _encode_missing(unique, missing, keys[~found], vectors, cache, config, actors, gpus_per_actor, precision)
         manifest |= {"dim": dim, "fingerprint": mark, "cached": int(found.sum()), "encoded": len(missing)}
     with full_disk_is_data_error(Path(out)):
         Path(out).mkdir(parents=True, exist_ok=True)

@@ -32,9 +32,7 @@ FITTED = (
 )
 
 
-def evaluate(
-    files: StateFiles, bundle: Path, tuned: Path, out: Path, config: Config, context: dict[str, Any]
-) -> dict[str, Any]:
+def evaluate(files: StateFiles, bundle: Path, tuned: Path, out: Path, config: Config, context: dict[str, Any]) -> dict[str, Any]:
     """Judge on the test requests, beside baselines tuned on the validation requests.
 
     Args:
@@ -111,9 +109,7 @@ def history(state: State) -> History:
     """The log as the baselines read it."""
     log = state.log
     user = np.repeat(np.arange(log.n_users, dtype=np.int32), log.user_size)
-    return History(
-        user, log.event_item, log.event_time, log.n_users, log.n_items, state.sources.repeats, "live", log.listed
-    )
+    return History(user, log.event_item, log.event_time, log.n_users, log.n_items, state.sources.repeats, "live", log.listed)
 
 
 def requests_of(state: State, log: History, config: Config, start: int, end: int, cut: int) -> Requests:
@@ -143,5 +139,3 @@ def _model_values(task: Task, files: StateFiles, bundle: Path, config: Config) -
         cluster=config.cluster,
     )  # fmt: skip
     return lists, per_request(task, lists, scores.astype(np.float64))
-
-

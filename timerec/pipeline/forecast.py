@@ -30,9 +30,7 @@ JUDGED = 20_000  # items that are judged, drawn at random where there are more
 SEED = 17
 
 
-def forecast(
-    prepared: Path, out: Path, config: ForecasterConfig, cluster: ClusterConfig, fit_until: int
-) -> dict[str, Any]:
+def forecast(prepared: Path, out: Path, config: ForecasterConfig, cluster: ClusterConfig, fit_until: int) -> dict[str, Any]:
     """Fit on the steps wholly over at `fit_until` (unix seconds), then one causal pass over the whole log.
 
     Writes into `out`: `features/` (see `ForecastFeatures`), `model.json` and `model.safetensors`, `metrics.json` (WAPE,
@@ -158,9 +156,7 @@ def judge(series: ItemSeries, features: ForecastFeatures, horizons: int, cut: in
     }
 
 
-def examples(
-    series: ItemSeries, features: ForecastFeatures, horizons: int, cut: int, number: int = 6
-) -> dict[str, Any]:
+def examples(series: ItemSeries, features: ForecastFeatures, horizons: int, cut: int, number: int = 6) -> dict[str, Any]:
     """Series and forecasts of items of various volume, for plots.
 
     Returns:
@@ -176,19 +172,14 @@ def examples(
         "cut": cut,
         "origin": series.origin,
         "step": series.step,
-        "items": [_example(series, features, horizons, int(item), learned) for item in ranked[places]]
-        if len(ranked)
-        else [],
+        "items": [_example(series, features, horizons, int(item), learned) for item in ranked[places]] if len(ranked) else [],
     }
 
 
 def _example(series: ItemSeries, features: ForecastFeatures, horizons: int, item: int, learned: bool) -> dict[str, Any]:
     start, end, first = int(series.offsets[item]), int(series.offsets[item + 1]), int(series.first_step[item])
-    rows: NDArray[np.int64] = (
-        np.arange(max(start, end - 1 - 3 * horizons), end, horizons) if learned else np.zeros(0, int)
-    )
+    rows: NDArray[np.int64] = np.arange(max(start, end - 1 - 3 * horizons), end, horizons) if learned else np.zeros(0, int)
     forecasts = [
-        {"origin": first + int(row) - start, "forecast": np.expm1(features.values[row, :horizons]).tolist()}
-        for row in rows
+        {"origin": first + int(row) - start, "forecast": np.expm1(features.values[row, :horizons]).tolist()} for row in rows
     ]
     return {"item": item, "first_step": first, "y": series.y[start:end].tolist(), "forecasts": forecasts}

@@ -78,7 +78,10 @@ def answer(
     found = ray.data.from_arrow(blocks).map_batches(
         _Worker,  # type: ignore[arg-type]  # Ray's protocol knows no further arguments
         fn_constructor_kwargs={
-            "files": files, "bundle": Path(bundle).resolve(), "weights": weights, "device": "cuda" if gpus else "cpu",
+            "files": files,
+            "bundle": Path(bundle).resolve(),
+            "weights": weights,
+            "device": "cuda" if gpus else "cpu",
         },
         fn_kwargs={"k": k},
         batch_format="pyarrow",

@@ -62,9 +62,7 @@ def recommend(bundle: Path, data: Path, requests: Path, out: Path, k: int, confi
     return {"requests": len(asked), "strangers": int((users < 0).sum()), "rows": table.num_rows, "out": str(out)}
 
 
-def score(
-    bundle: Path, data: Path, requests: Path, pairs: Path, out: Path, config: Config | None = None
-) -> dict[str, Any]:
+def score(bundle: Path, data: Path, requests: Path, pairs: Path, out: Path, config: Config | None = None) -> dict[str, Any]:
     """Score pairs (request_id, item_id) for the requests of a file; writes request_id, item_id, score in the order of the pairs.
 
     Raises:
@@ -194,5 +192,3 @@ def _write(table: pa.Table, out: Path) -> None:
         pq.write_table(table, out)
     except OSError as error:
         raise DataError(f"{out}: cannot be written ({error.strerror}): choose another --out") from None
-
-

@@ -137,9 +137,7 @@ def _shard_tensors(settings: dict[str, Any], device: torch.device) -> Tensors:
         settings["architecture"].step,
         settings["n_steps"],
     )
-    sample = Sample(
-        np.arange(series.n_items), series, table.column("held").to_numpy(zero_copy_only=False).astype(np.bool_)
-    )
+    sample = Sample(np.arange(series.n_items), series, table.column("held").to_numpy(zero_copy_only=False).astype(np.bool_))
     return tensors(sample, settings["architecture"]).to(device)
 
 

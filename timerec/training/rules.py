@@ -6,7 +6,7 @@ import numpy as np
 
 from timerec.config import TrainConfig
 
-SEGMENT = 20_000  # most requests between two validations
+SEGMENT = 16_000  # most requests between two validations
 PASSES = 2.0  # how often a small log's requests are seen in all
 MOST_SEGMENTS = 3
 SNAPSHOTS = (0.35, 0.6, 0.8)  # quantiles of training event times at which item-to-item weights are learnt

@@ -167,10 +167,7 @@ def _add_up(
     """Totals [K, 3] (key, stores with a display, stores with a mailer) with a batch added; keys are below 2^53."""
     keys = np.concatenate([totals[:, 0].astype(np.int64), key])
     distinct, at = np.unique(keys, return_inverse=True)
-    sums = [
-        np.bincount(at, weights=np.concatenate([totals[:, column], flags]))
-        for column, flags in ((1, display), (2, mailer))
-    ]
+    sums = [np.bincount(at, weights=np.concatenate([totals[:, column], flags])) for column, flags in ((1, display), (2, mailer))]
     return np.column_stack([distinct.astype(np.float64), *sums])
 
 
