@@ -14,7 +14,7 @@ from timerec.config import TrainConfig
 from timerec.evaluation.metrics import ranking_metrics
 from timerec.training.fit import ndcg
 from timerec.training.requests import between, draw
-from timerec.training.rules import MOST_SEGMENTS, SEGMENT, segments
+from timerec.training.rules import FEWEST, SEGMENT, SEGMENTS, segments
 
 
 def as_dict(requests):
@@ -71,20 +71,16 @@ def test_draw_takes_each_request_once_and_newer_ones_more_often():
 @pytest.mark.parametrize(
     ("settings_", "available", "expected"),
     [
-        ({}, 300, (300, 2)),  # a tiny log: everything, twice
-        ({}, 1500, (500, 4)),  # at least 500 a segment
-        ({}, 30_000, (10_000, MOST_SEGMENTS)),
-        ({}, 10**6, (SEGMENT, MOST_SEGMENTS)),
+        ({}, 300, (300, SEGMENTS)),  # a tiny log: everything in each
+        ({}, 900, (FEWEST, SEGMENTS)),
+        ({}, 30_000, (10_000, SEGMENTS)),
+        ({}, 10**6, (SEGMENT, SEGMENTS)),
         ({"requests": 700, "epochs": 3}, 10**6, (700, 3)),
-        ({"requests": 700}, 400, (400, 2)),
+        ({"requests": 700}, 400, (400, SEGMENTS)),
     ],
 )
 def test_sizes_follow_from_the_data(settings_, available, expected):
-    size, count = segments(TrainConfig(**settings_), available)
-    assert size == expected[0]
-    assert 1 <= count <= MOST_SEGMENTS
-    if "epochs" in settings_ or available <= 400 or available == 10**6:
-        assert count == expected[1]
+    assert segments(TrainConfig(**settings_), available) == expected
 
 
 @settings(max_examples=30, deadline=None)

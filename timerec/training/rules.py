@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from timerec.config import TrainConfig
 
 SEGMENT = 16_000  # most requests between two validations
-PASSES = 2.0  # how often a small log's requests are seen in all
-MOST_SEGMENTS = 3
+FEWEST = 500  # fewest, where there are so many
+SEGMENTS = 3
 SNAPSHOTS = (0.35, 0.6, 0.8)  # quantiles of training event times at which item-to-item weights are learnt
 CONTINUE_RATE = 0.25  # learning rate of the last segment, on requests up to the test, against that of tuning
 
@@ -16,10 +14,8 @@ CONTINUE_RATE = 0.25  # learning rate of the last segment, on requests up to the
 def segments(config: TrainConfig, available: int) -> tuple[int, int]:
     """Requests a segment, and number of segments before the last one.
 
-    A log with fewer than SEGMENT x MOST_SEGMENTS / PASSES requests is seen PASSES times in all, in segments of a third of it, so
-    that validation can stop it between; a larger one gives MOST_SEGMENTS draws of SEGMENT, newer requests more often.
+    A segment is a draw of a third of the requests, at least FEWEST and at most SEGMENT, newer ones more often, so that a small
+    log is seen about once in all: it is soon overfitted, and validation between the segments keeps the best of them.
     """
-    size = config.requests or min(SEGMENT, max(500, -(-available // 3)))
-    size = min(size, available)
-    count = config.epochs or int(np.clip(round(PASSES * available / size), 1, MOST_SEGMENTS))
-    return size, count
+    size = config.requests or min(SEGMENT, max(FEWEST, -(-available // SEGMENTS)))
+    return min(size, available), config.epochs or SEGMENTS
