@@ -126,8 +126,10 @@ class Bundle:
         return self.head["config"]
 
     @property
-    def repeats(self) -> bool:
-        return bool(json.loads((self.path / LOG / Prepared.MANIFEST).read_text())["repeats"])
+    def manifest(self) -> dict[str, Any]:
+        """The manifest of the log that the bundle was trained on."""
+        found: dict[str, Any] = json.loads((self.path / LOG / Prepared.MANIFEST).read_text())
+        return found
 
     def items(self) -> pa.Table:
         """The catalogue at training time: item_id, title, category, text in item order."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from timerec.schema import DataError
 
@@ -20,12 +20,21 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", validate_assignment=True)
 
 
+def _word(value: Any) -> Any:
+    """YAML reads yes and no as booleans."""
+    return {True: "yes", False: "no"}.get(value, value) if isinstance(value, bool) else value
+
+
+Choice = Annotated[Literal["auto", "yes", "no"], BeforeValidator(_word)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
 class DataConfig(_Section):
     """How the log is read and split."""
 
     step: Literal["auto", "hour", "day", "week"] = Field("auto", description="step of the item series")
-    repeats: Literal["auto", "yes", "no"] = Field("auto", description="may an item be recommended to who already has it")
-    event_weights: dict[str, float] = Field(default_factory=dict, description="weight of each kind of event; others weigh 1")
+    repeats: Choice = Field("auto", description="may an item be recommended to who already has it")
+    event_weights: dict[str, Weight] = Field(default_factory=dict, description="weight of each kind of event; others weigh 1")
     val_quantile: float = Field(0.8, gt=0, lt=1, description="quantile of event times at which validation begins")
     test_quantile: float = Field(0.9, gt=0, lt=1, description="quantile of event times at which test begins")
     shards: int = Field(0, ge=0, description="user shards; 0: one for each million events, at least 2")
@@ -64,7 +73,13 @@ class FusionConfig(_Section):
     layers: int = Field(1, ge=0, description="transformer layers of the history encoder; 0 leaves it out")
     heads: int = Field(4, ge=1, description="attention heads; they divide width")
     dropout: float = Field(0.1, ge=0, lt=1, description="in the history encoder")
-    item_ids: Literal["auto", "yes", "no"] = Field("auto", description="learn a vector for each item id")
+    item_ids: Choice = Field("auto", description="learn a vector for each item id")
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> FusionConfig:
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} is no multiple of heads {self.heads}")
+        return self
 
 
 class TrainConfig(_Section):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from timerec.counters import before
@@ -30,7 +31,7 @@ def show(console: Console, bundle: Path, user: str = "", at: str = "", k: int = 
     log = recommender.state.log
     index = _index(recommender, user)
     identity = recommender.state.users[index].as_py()
-    moment: Any = at or int(log.event_time.max()) + 1
+    moment: Any = (int(at) if at.isdigit() else at) or int(log.event_time.max()) + 1
     found = recommender.explain(identity, at=moment, k=k)
     until = int(moments(moment, 1)[0])
     known = int(before(log.event_time, log.user_start[index], log.user_size[index], until))
@@ -64,10 +65,10 @@ def _reasons(found: Any, moment: Any) -> Table:
     table = Table(title=f"Recommended as of {when} UTC; bars: what each source adds to the score")
     for name in ("", "item", "score", *GROUPS):
         table.add_column(name)
-    largest = max(float(np.abs(found[list(GROUPS)].to_numpy()).max()), 1e-6)
+    largest = max(float(np.abs(found[list(GROUPS)].to_numpy()).max(initial=0.0)), 1e-6)
     for rank, row in enumerate(found.to_dict("records"), 1):
         bars = [_bar(row[name], largest) for name in GROUPS]
-        table.add_row(str(rank), str(row[Columns.TITLE] or row[Columns.ITEM]), f"{row[Columns.SCORE]:.2f}", *bars)
+        table.add_row(str(rank), escape(str(row[Columns.TITLE] or row[Columns.ITEM])), f"{row[Columns.SCORE]:.2f}", *bars)
     return table
 
 
@@ -78,4 +79,4 @@ def _bar(value: float, largest: float) -> str:
 
 def _title(recommender: Recommender, item: int) -> str:
     row = recommender.state.items.take(pa.array([item]))
-    return str(row[Columns.TITLE][0].as_py() or row[Columns.ITEM][0].as_py())
+    return escape(str(row[Columns.TITLE][0].as_py() or row[Columns.ITEM][0].as_py()))

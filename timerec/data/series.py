@@ -9,13 +9,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from timerec.clock import DAY, HOUR, step_index
+from timerec.clock import DAY, HOUR, STEPS, step_index
 from timerec.data.passes import read_arrow
 from timerec.schema import Prepared
 
 ENOUGH_EVENTS = 5  # events from which the life of an item can be told
 SAMPLE = 20_000  # items whose life is measured, at most
 MONDAY = 4 * DAY  # the epoch was a Thursday: the first Monday begins here
+
+FEWEST_STEPS = 12  # steps before validation without which a forecaster has nothing to learn from
 
 
 def step_origin(first: int, step: int) -> int:
@@ -41,6 +43,19 @@ def choose_step(lives: NDArray[np.float64]) -> str:
         return "week"
     median = float(np.median(lives))
     return "hour" if median < 3 * DAY else "day" if median < 30 * DAY else "week"
+
+
+def finer_step(step: str, span: int) -> str:
+    """The chosen step, or a finer one where fewer than FEWEST_STEPS of it lie before validation, `span` seconds after the start.
+
+    >>> finer_step("week", 40 * 86400), finer_step("week", 100 * 86400)
+    ('day', 'week')
+    """
+    names = list(STEPS)
+    place = names.index(step)
+    while place > 0 and span < FEWEST_STEPS * STEPS[names[place]]:
+        place -= 1
+    return names[place]
 
 
 def item_totals(item: NDArray[np.int32], time: NDArray[np.int64]) -> pa.Table:

@@ -69,7 +69,9 @@ def _scatter_piece(task: dict[str, Any], form: LogFormat, shards: int, work: Pat
 
 
 def _write_run(kept: pa.Table, shards: int, path: Path) -> None:
-    shard = (hash_ids(kept[Columns.USER].combine_chunks()) % np.uint64(shards)).astype(np.int32)
+    # ranges of the hash, so that the order of users over all shards does not hang on how many there are
+    high = hash_ids(kept[Columns.USER].combine_chunks()) >> np.uint64(32)
+    shard = (high * np.uint64(shards) >> np.uint64(32)).astype(np.int32)
     rows = kept.take(pa.array(np.argsort(shard, kind="stable"))).combine_chunks()
     ends = np.cumsum(np.bincount(shard, minlength=shards))
     with pa.ipc.new_file(path, kept.schema) as file:
@@ -84,7 +86,7 @@ def _gather_shard(task: dict[str, Any], work: Path) -> Iterator[dict[str, Any]]:
     parts = [_run_part(path, shard) for path in task["runs"]]
     rows = pa.Table.from_batches(parts).combine_chunks()
     catalogue = read_arrow(work / "catalogue.arrow")[Columns.ITEM].combine_chunks()
-    user_ids, user = ranks(rows[Columns.USER].combine_chunks())
+    user_ids, user = _by_hash(*ranks(rows[Columns.USER].combine_chunks()))
     item = pc.index_in(_as_type(rows[Columns.ITEM].combine_chunks(), catalogue.type), catalogue).to_numpy()
     columns = {name: rows[name].to_numpy() for name in (Prepared.TIME, Prepared.VALUE, Prepared.WEIGHT, KIND)}
     order = sort_events(user, columns[Prepared.TIME], item, columns[KIND], columns[Prepared.VALUE])
@@ -112,6 +114,14 @@ def _gather_shard(task: dict[str, Any], work: Path) -> Iterator[dict[str, Any]]:
         "last": int(time.max()) if len(time) else None,
         "canonical": pa.types.is_integer(user_ids.type) or all_canonical(user_ids),
     }
+
+
+def _by_hash(user_ids: pa.Array, user: NDArray[np.int32]) -> tuple[pa.Array, NDArray[np.int32]]:
+    """Users renumbered in the order of their hashes: further users never change the order of those that were there."""
+    order = np.argsort(hash_ids(user_ids), kind="stable")
+    rank = np.empty(len(order), user.dtype)
+    rank[order] = np.arange(len(order), dtype=user.dtype)
+    return user_ids.take(pa.array(order)), rank[user]
 
 
 def sort_events(

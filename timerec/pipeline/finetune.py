@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time as clock
 from pathlib import Path
@@ -66,8 +67,9 @@ def finetune(prepared: Path, encoded: Path, forecast: Path, out: Path, config: C
     files = StateFiles(prepared, vectors, forecast, out)
     state = files.open()
     plan = _plan(state, files, config, out, val_from, test_from)
-    name = "finetune"
-    found = finetune_distributed(plan, out / "train", name)
+    found = finetune_distributed(plan, out / "train", f"finetune-{_fingerprint(plan, manifest)}")
+    for name in (TEXT, ADAPTER):  # an earlier training's
+        (out / name).unlink(missing_ok=True)
     save_file(found["tuned"], out / TUNED)
     save_file(found["final"], out / FINAL)
     if "text" in found:
@@ -125,6 +127,16 @@ def _plan(state: State, files: StateFiles, config: Config, out: Path, val_from: 
     return Plan(
         files, shape.to_dict(), {"category": category, "identity": identity}, config, out / START, parts, last, validation, texts
     )
+
+
+def _fingerprint(plan: Plan, manifest: dict[str, Any]) -> str:
+    """What an interrupted training must have in common with this one to be taken up."""
+    settings = plan.config.model_dump(include={"encoder", "fusion", "train"})
+    digest = hashlib.sha256(json.dumps([plan.shape, settings, manifest], sort_keys=True, default=str).encode())
+    for requests in (*plan.segments, plan.last, plan.validation):
+        for array in requests:
+            digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _rows(requests: TrainingRequests) -> pa.Table:

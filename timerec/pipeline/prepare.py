@@ -20,7 +20,7 @@ from timerec.data.finish import finish_shards, write_users
 from timerec.data.formats import LOG_COLUMNS, decide_formats, find_tables
 from timerec.data.index import build_catalogue, log_items, place_in
 from timerec.data.passes import read_arrow, write_arrow
-from timerec.data.series import choose_step, lives, merge_series, merge_totals, step_origin
+from timerec.data.series import choose_step, finer_step, lives, merge_series, merge_totals, step_origin
 from timerec.data.shard import gather, scatter
 from timerec.data.split import check_split, time_quantiles
 from timerec.data.tables import Table, pieces
@@ -40,6 +40,7 @@ def prepare(
     val_from: int | None = None,
     test_from: int | None = None,
     now: int | None = None,
+    judged: bool = True,
 ) -> dict[str, Any]:
     """Read, validate, index, shard and split a data set; Ray must be connected.
 
@@ -49,6 +50,8 @@ def prepare(
         out: prepared directory (see `timerec.schema.Prepared`); what an earlier run left there is replaced.
         val_from, test_from: unix seconds at which validation and test begin; by default quantiles of the event times.
         now: unix seconds; later than a day after it is the future. By default the clock's.
+        judged: whether a model shall be trained and judged on it. A log that is only answered from needs no valid split and
+            no fewest events.
 
     Returns:
         The manifest, which is also written to `out/manifest.json`.
@@ -60,14 +63,14 @@ def prepare(
     with full_disk_is_data_error(out):
         _clear(out)
         try:
-            manifest = _prepare(data_dir, out, config, val_from, test_from, int(clock.time()) if now is None else now)
+            manifest = _prepare(data_dir, out, config, val_from, test_from, int(clock.time()) if now is None else now, judged)
         finally:
             shutil.rmtree(out / _WORK, ignore_errors=True)
     return manifest
 
 
 def _prepare(
-    data_dir: Path, out: Path, config: DataConfig, val_from: int | None, test_from: int | None, now: int
+    data_dir: Path, out: Path, config: DataConfig, val_from: int | None, test_from: int | None, now: int, judged: bool
 ) -> dict[str, Any]:
     work, quarantine = out / _WORK, out / Prepared.QUARANTINE
     timer = _Timer()
@@ -81,22 +84,25 @@ def _prepare(
     timer.lap("scatter")
     reasons = _sum_reasons(runs)
     kept = sum(run["kept"] for run in runs)
-    _check_enough(tables.log, kept, reasons)
+    fewest = MIN_EVENTS if judged else 1
+    _check_enough(tables.log, kept, reasons, fewest)
     notes += _run_notes(runs, tables.log, config)
 
     items = clean_items(tables.items, log_format.item) if tables.items else None
     in_table = items.rows[Columns.ITEM].combine_chunks() if items else None
     in_log = log_items([run["items"] for run in runs if "items" in run])
     catalogue = build_catalogue(in_log, in_table, item_integers, tables.items)
-    _check_several(tables.log, Columns.ITEM, len(in_log))
+    if judged:
+        _check_several(tables.log, Columns.ITEM, len(in_log))
     write_arrow(pa.table({Columns.ITEM: catalogue}), work / "catalogue.arrow")
     timer.lap("catalogue")
 
     parts = gather([run["run"] for run in runs if "run" in run], shards, work)
     timer.lap("gather")
     n_users, n_events = sum(part["users"] for part in parts), sum(part["events"] for part in parts)
-    _check_several(tables.log, Columns.USER, n_users)
-    _check_enough(tables.log, n_events, reasons)
+    if judged:
+        _check_several(tables.log, Columns.USER, n_users)
+    _check_enough(tables.log, n_events, reasons, fewest)
     first = min(part["first"] for part in parts if part["events"])
     last = max(part["last"] for part in parts if part["events"])
     totals = merge_totals((read_arrow(path) for path in _work_files(work, "items-of-shard", shards)), len(catalogue))
@@ -104,11 +110,12 @@ def _prepare(
     cut = time_quantiles(_work_files(work, "shard", shards), (config.val_quantile, config.test_quantile), first, last)
     val_from = cut[0] if val_from is None else val_from
     test_from = cut[1] if test_from is None else test_from
-    check_split(val_from, test_from, first, last)
+    if judged:
+        check_split(val_from, test_from, first, last)
     step_name: str = config.step
     if step_name == "auto":
         hours = pa.concat_tables([read_arrow(path) for path in _work_files(work, "hours", shards)])
-        step_name = choose_step(lives(hours))
+        step_name = finer_step(choose_step(lives(hours)), val_from - first)
     step = STEPS[step_name]
     origin = step_origin(first, step)
     timer.lap("split")
@@ -193,8 +200,8 @@ def _sum_reasons(runs: list[dict[str, Any]]) -> dict[str, int]:
     return dict(sorted(total.items()))
 
 
-def _check_enough(log: Table, events: int, reasons: dict[str, int]) -> None:
-    if events >= MIN_EVENTS:
+def _check_enough(log: Table, events: int, reasons: dict[str, int], fewest: int) -> None:
+    if events >= fewest:
         return
     cause = ""
     if reasons:
@@ -203,7 +210,7 @@ def _check_enough(log: Table, events: int, reasons: dict[str, int]) -> None:
     named = (name for name in (Columns.TIME, Columns.VALUE, Columns.ITEM) if name in cause)
     raise DataError(
         f"{log.label}, column '{next(named, Columns.USER)}': {events} usable events are left{cause}, but training, "
-        f"validation and test need at least {MIN_EVENTS}; correct these rows or bring a longer log"
+        f"validation and test need at least {fewest}; correct these rows or bring a longer log"
     )
 
 

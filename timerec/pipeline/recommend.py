@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 
 from timerec.bundle import ADAPTER, FORECASTER, Bundle, place_of
 from timerec.candidates.similar import remap
+from timerec.clock import DAY
 from timerec.config import Config
 from timerec.data.cluster import connect
 from timerec.encoder.item_text import compose
@@ -27,6 +28,8 @@ from timerec.pipeline.prepare import prepare
 from timerec.schema import Columns, DataError, Prepared
 from timerec.training.sources import StateFiles
 from timerec.training.tables import save_tables
+
+YEAR = 366 * DAY
 
 
 def recommend(bundle: Path, data: Path, requests: Path, out: Path, k: int, config: Config | None = None) -> dict[str, Any]:
@@ -46,7 +49,7 @@ def recommend(bundle: Path, data: Path, requests: Path, out: Path, k: int, confi
     if k < 1:
         raise DataError(f"--k is {k}: ask for at least one item")
     asked = read_requests(requests)
-    with _Opened(bundle, data, int(asked[Columns.TIME].max()), config) as opened:
+    with _Opened(bundle, data, int(asked[Columns.TIME].max()), out, config) as opened:
         users = opened.user_index(asked[Columns.USER])
         items, scores, _ = answer(opened.files, bundle, users, asked[Columns.TIME].to_numpy(), k=k, cluster=opened.cluster)
         row, column = np.nonzero(items >= 0)
@@ -74,7 +77,7 @@ def score(bundle: Path, data: Path, requests: Path, pairs: Path, out: Path, conf
     if (row < 0).any():
         first = wanted[Columns.REQUEST].iloc[int(np.argmax(row < 0))]
         raise DataError(f"{pairs}: column request_id holds {first!r}, which is not in {requests}: add it there or drop the pair")
-    with _Opened(bundle, data, int(asked[Columns.TIME].max()), config) as opened:
+    with _Opened(bundle, data, int(asked[Columns.TIME].max()), out, config) as opened:
         item = place_of(pa.array(wanted[Columns.ITEM]), opened.items)
         if (item < 0).any():
             first = wanted[Columns.ITEM].iloc[int(np.argmax(item < 0))]
@@ -122,21 +125,35 @@ def read_requests(path: Path) -> pd.DataFrame:
 class _Opened:
     """A data set directory prepared for a bundle, in a temporary folder."""
 
-    def __init__(self, bundle: Path, data: Path, latest: int, config: Config | None) -> None:
+    def __init__(self, bundle: Path, data: Path, latest: int, out: Path, config: Config | None) -> None:
         self._bundle, self._data, self._latest, self._config = Bundle.open(bundle), data, latest, config
+        self._beside = out.absolute().parent
 
     def __enter__(self) -> _Opened:
         trained = Config.model_validate(self._bundle.config)
         self.cluster = (self._config or trained).cluster
         connect(self.cluster.address)
-        self._folder = tempfile.TemporaryDirectory(prefix="timerec-")
+        self._beside.mkdir(parents=True, exist_ok=True)
+        self._folder = tempfile.TemporaryDirectory(prefix=".timerec-", dir=self._beside)  # where all machines can read it
         work = Path(self._folder.name)
         prepared = work / "prepared"
         meta = self._bundle.head["forecast"]
         step = {3600: "hour", 86400: "day", 604800: "week"}[meta["step"]]
-        kept = "yes" if self._bundle.repeats else "no"
+        kept = "yes" if self._bundle.manifest["repeats"] else "no"
         settings = trained.data.model_copy(update={"step": step, "repeats": kept})
-        prepare(self._data, prepared, settings)
+        known = self._bundle.manifest
+        # a directory may lack the bundle's test part, and needs no split to answer: any inner moment will do
+        manifest = prepare(self._data, prepared, settings, judged=False)
+        if manifest["attribute_names"] != known["attribute_names"]:
+            raise DataError(
+                f"{self._data}/item_attributes: has the columns {manifest['attribute_names']} where the bundle was trained on "
+                f"{known['attribute_names']}: bring the same columns"
+            )
+        if self._latest > manifest["last"] + YEAR:
+            raise DataError(
+                f"requests, column timestamp: {self._latest} is more than a year after the last event of {self._data} "
+                f"({manifest['last']}): correct it"
+            )
         table = pq.read_table(prepared / Prepared.ITEMS, columns=[Columns.ITEM])
         self.items = table[Columns.ITEM].combine_chunks()
         self._users = pq.read_table(prepared / Prepared.USERS, columns=[Columns.USER])[Columns.USER]
@@ -166,12 +183,14 @@ class _Opened:
             return language.encode(compose(items[Columns.TITLE], items[Columns.CATEGORY], items[Columns.TEXT]))
         settings = trained.encoder if known.shape[1] else trained.encoder.model_copy(update={"text": "none"})
         encode(prepared, work / "encode", settings)
-        return np.load(work / "encode" / VECTORS)
+        found = np.load(work / "encode" / VECTORS)
+        # a directory without any text: its items are as items without a text were in training
+        return found if found.shape[1] == known.shape[1] else np.zeros((len(found), known.shape[1]), np.float32)
 
 
 def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     try:
-        frame = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+        frame = _read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
     except FileNotFoundError:
         raise DataError(f"{path}: is not there: give a .parquet or .csv file with columns {', '.join(columns)}") from None
     except (OSError, ValueError, pa.ArrowException) as error:
@@ -180,9 +199,22 @@ def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     if missing:
         have = ", ".join(map(str, frame.columns))
         raise DataError(f"{path}: has no column {missing[0]} (it has {have}): rename or add it")
+    if not len(frame):
+        raise DataError(f"{path}: has no row: ask for something")
     empty = [name for name in columns if frame[name].isna().any()]
     if empty:
         raise DataError(f"{path}: column {empty[0]} has empty values: fill them or drop the rows")
+    return frame
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    """Ids as they are written (007 is not 7); a time column of numbers becomes one."""
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    frame = frame.mask(frame == "")
+    if Columns.TIME in frame:
+        numbers = pd.to_numeric(frame[Columns.TIME], errors="coerce")
+        if numbers.notna().all():
+            frame[Columns.TIME] = numbers
     return frame
 
 

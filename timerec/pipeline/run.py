@@ -26,6 +26,7 @@ from timerec.training.sources import StateFiles
 
 DONE = "done.json"
 SUMMARY = "summary.json"
+TABLES = ("interactions", "items", "item_attributes")
 FOLDERS = {"prepare": "prepared"}  # stages whose folder has another name
 Progress = Callable[[str, str], None]
 
@@ -169,8 +170,9 @@ class _Stages:
 
 
 def _stamps(data: Path) -> dict[str, Any]:
-    """Size and time of change of every input file."""
-    files = [path for path in sorted(data.rglob("*")) if path.is_file()]
+    """Size and time of change of every file of the three tables."""
+    tables = [path for name in TABLES for path in (data / name, data / f"{name}.parquet", data / f"{name}.csv")]
+    files = [path for table in tables for path in (sorted(table.rglob("*")) if table.is_dir() else [table]) if path.is_file()]
     return {path.relative_to(data).as_posix(): [path.stat().st_size, path.stat().st_mtime_ns] for path in files}
 
 

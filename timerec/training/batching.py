@@ -38,7 +38,8 @@ class Builder:
         self._state, self._history, self._negatives, self._seed = state, history, negatives, seed
         self._space = workspace(state.log)
         self._first_known = state.first_known()
-        self._known_order = np.sort(self._first_known)
+        self._by_age = np.argsort(self._first_known, kind="stable").astype(np.int32)
+        self._known_order = self._first_known[self._by_age]
 
     def __call__(self, rows: pa.Table, *, training: bool) -> Example:
         """In training the items taken and uniform negatives are scored beside the request's own candidates."""
@@ -65,16 +66,16 @@ class Builder:
     def _extras(
         self, users: NDArray[np.int32], times: NDArray[np.int64], start: NDArray[np.int64], item: NDArray[np.int32]
     ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-        # seeded by the rows, so that neither the number of workers nor a restart changes the draw
+        # seeded by the rows, so that a restart draws the same
         rng = np.random.default_rng([self._seed, len(users), int(times.sum() % (1 << 31)), int(users.astype(np.int64).sum())])
-        drawn = rng.integers(0, self._state.log.n_items, (len(users), self._negatives), dtype=np.int32)
+        alive = np.searchsorted(self._known_order, times, side="right")
+        drawn = self._by_age[(rng.random((len(users), self._negatives)) * alive[:, None]).astype(np.int64)]
         number = np.arange(len(users))
         row = np.concatenate([np.repeat(number, np.diff(start)), np.repeat(number, self._negatives)])
         both = np.concatenate([item, drawn.ravel()])
-        known = self._first_known[both] <= times[row]
-        order = np.argsort(row[known], kind="stable")
-        count = np.bincount(row[known], minlength=len(users))
-        return np.concatenate([[0], np.cumsum(count)]).astype(np.int64), both[known][order]
+        order = np.argsort(row, kind="stable")
+        count = np.bincount(row, minlength=len(users))
+        return np.concatenate([[0], np.cumsum(count)]).astype(np.int64), both[order]
 
 
 def _member(items: NDArray[np.int32], start: NDArray[np.int64], truth: NDArray[np.int32]) -> NDArray[np.bool_]:
