@@ -28,7 +28,7 @@ demo: data
 	@echo "The evidence: $(RUN)/report.html    The recommender: $(RUN)/bundle"
 
 test: install
-	$(BIN)/pytest -q -m "not slow" tests
+	$(BIN)/pytest -q -m "not slow" tests timerec
 
 test-unit: install
 	$(BIN)/pytest -q tests/unit
