@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +63,10 @@ def write_bundle(run: RunFolders, weights: Path, out: Path, config: dict[str, An
     shutil.copytree(run.prepared / Prepared.EVENTS, draft / LOG / Prepared.EVENTS)
     for path in run.forecast.glob("model.*"):
         shutil.copy(path, draft / FORECASTER / path.name)
-    renewed = run.finetuned / "text.npy"
-    text = np.load(renewed if renewed.exists() else run.encoded / "vectors.npy")
-    save_file({"text": np.ascontiguousarray(text)}, draft / VECTORS)
+    text = {"text": np.load(run.encoded / "vectors.npy")}
+    if (run.finetuned / "text.npy").exists():
+        text["renewed"] = np.load(run.finetuned / "text.npy")
+    save_file({name: np.ascontiguousarray(array) for name, array in text.items()}, draft / VECTORS)
     if (run.finetuned / ADAPTER).exists():
         shutil.copy(run.finetuned / ADAPTER, draft / ADAPTER)
     features = ForecastFeatures.load(run.forecast / "features")
@@ -137,8 +138,12 @@ class Bundle:
         return pq.read_table(self.path / LOG / Prepared.ITEMS, columns=names)
 
     def text(self) -> NDArray[np.float32]:
-        """Text vectors [I, D] of the catalogue."""
+        """Text vectors [I, D] of the catalogue by the pretrained language model: what the features see."""
         return load_file(self.path / VECTORS)["text"]
+
+    def renewed(self) -> NDArray[np.float32] | None:
+        """Those of the fine-tuned language model, which the network reads in their place; None where it was frozen."""
+        return load_file(self.path / VECTORS).get("renewed")
 
     def state(self, work: Path) -> State:
         """The state on the bundle's own log; the arrays of the log are built under `work`."""
@@ -146,7 +151,8 @@ class Bundle:
         write_log(work)
         arrays: dict[str, Any] = load_file(self.path / FORECASTS)
         features = ForecastFeatures(**arrays, **self.head["forecast"])
-        return open_state(work, self.text(), features, *self.tables())
+        state, renewed = open_state(work, self.text(), features, *self.tables()), self.renewed()
+        return state if renewed is None else replace(state, text=renewed)
 
     def tables(self) -> tuple[Similar, Reducer]:
         """Item-to-item weights (in the bundle's item order) and the text reducer."""

@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import time as clock
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from timerec.evaluation.protocol import Pairs, Requests, negatives, sample_reque
 from timerec.evaluation.report import write_report
 from timerec.evaluation.results import Task, Values, compare, describe_system, per_request, plain
 from timerec.evaluation.segments import by_week, item_segments, segment_table, taken_before, user_segments
+from timerec.pipeline.finetune import TUNED_TEXT
 from timerec.pipeline.predict import answer
 from timerec.state import State
 from timerec.training.sources import StateFiles
@@ -58,8 +60,10 @@ def evaluate(files: StateFiles, bundle: Path, tuned: Path, out: Path, config: Co
     began = clock.perf_counter()
     lists, values = _model_values(task, files, bundle, config)
     seconds = clock.perf_counter() - began
+    renewed = tuned.with_name(TUNED_TEXT)
+    before = replace(files, renewed=renewed.resolve() if renewed.exists() else None)
     val_lists, _, _ = answer(
-        files, bundle, val.user, val.time, k=k, weights=tuned.resolve(), cluster=config.cluster
+        before, bundle, val.user, val.time, k=k, weights=tuned.resolve(), cluster=config.cluster
     )  # fmt: skip
     val_values = ranking_metrics(val_lists, val.truth_start, val.truth_item, k)
     model = describe_system(task, MODEL, "timerec", "model", lists, values, seconds=round(seconds, 1))

@@ -30,9 +30,8 @@ from timerec.training.rules import SNAPSHOTS, segments
 from timerec.training.sources import StateFiles
 from timerec.training.tables import save_tables
 
-TUNED, FINAL, SHAPE, METRICS, TEXT, ADAPTER = (
-    "tuned.safetensors", "model.safetensors", "shape.json", "metrics.json", "text.npy", "adapter.safetensors",
-)  # fmt: skip
+TUNED, FINAL, SHAPE, METRICS = "tuned.safetensors", "model.safetensors", "shape.json", "metrics.json"
+TEXT, TUNED_TEXT, ADAPTER = "text.npy", "tuned-text.npy", "adapter.safetensors"  # with a fine-tuned language model only
 FEWEST = 20  # training requests without which nothing can be learnt
 SCALES = 256  # requests on which the scales of features are measured
 
@@ -68,12 +67,13 @@ def finetune(prepared: Path, encoded: Path, forecast: Path, out: Path, config: C
     state = files.open()
     plan = _plan(state, files, config, out, val_from, test_from)
     found = finetune_distributed(plan, out / "train", f"finetune-{_fingerprint(plan, manifest)}")
-    for name in (TEXT, ADAPTER):  # an earlier training's
+    for name in (TEXT, TUNED_TEXT, ADAPTER):  # an earlier training's
         (out / name).unlink(missing_ok=True)
     save_file(found["tuned"], out / TUNED)
     save_file(found["final"], out / FINAL)
     if "text" in found:
         np.save(out / TEXT, found["text"].numpy())
+        np.save(out / TUNED_TEXT, found["tuned_text"].numpy())
         save_file(found["adapter"], out / ADAPTER)
     (out / SHAPE).write_text(json.dumps({**plan.shape, "category_names": category_names(state.items)}, indent=1))
     metrics = {

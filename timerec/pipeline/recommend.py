@@ -30,6 +30,7 @@ from timerec.training.sources import StateFiles
 from timerec.training.tables import save_tables
 
 YEAR = 366 * DAY
+RENEWED = "renewed.npy"
 
 
 def recommend(bundle: Path, data: Path, requests: Path, out: Path, k: int, config: Config | None = None) -> dict[str, Any]:
@@ -162,7 +163,10 @@ class _Opened:
         similar, reducer = self._bundle.tables()
         place = place_of(self._bundle.items()[Columns.ITEM], table[Columns.ITEM])
         save_tables(work, remap(similar, place, len(self.items)), reducer)
-        self.files = StateFiles(prepared, work / VECTORS, work / "features", work)
+        renewed = self._renewed(prepared, trained)
+        if renewed is not None:
+            np.save(work / RENEWED, renewed)
+        self.files = StateFiles(prepared, work / VECTORS, work / "features", work, None if renewed is None else work / RENEWED)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -175,17 +179,21 @@ class _Opened:
     def _text(self, prepared: Path, work: Path, trained: Config) -> NDArray[np.float32]:
         """Text vectors of the directory's catalogue, by the language model that the bundle was trained with."""
         known = self._bundle.text()
-        adapter = self._bundle.path / ADAPTER
-        if known.shape[1] and adapter.exists():
-            language = trainable_encoder(trained.encoder)
-            load_adapter_state(language, load_file(adapter))
-            items = pq.read_table(prepared / Prepared.ITEMS)
-            return language.encode(compose(items[Columns.TITLE], items[Columns.CATEGORY], items[Columns.TEXT]))
         settings = trained.encoder if known.shape[1] else trained.encoder.model_copy(update={"text": "none"})
         encode(prepared, work / "encode", settings)
         found = np.load(work / "encode" / VECTORS)
         # a directory without any text: its items are as items without a text were in training
         return found if found.shape[1] == known.shape[1] else np.zeros((len(found), known.shape[1]), np.float32)
+
+    def _renewed(self, prepared: Path, trained: Config) -> NDArray[np.float32] | None:
+        """Those of the fine-tuned language model, where the bundle has one."""
+        adapter = self._bundle.path / ADAPTER
+        if not adapter.exists():
+            return None
+        language = trainable_encoder(trained.encoder)
+        load_adapter_state(language, load_file(adapter))
+        items = pq.read_table(prepared / Prepared.ITEMS)
+        return language.encode(compose(items[Columns.TITLE], items[Columns.CATEGORY], items[Columns.TEXT]))
 
 
 def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:

@@ -115,10 +115,10 @@ def run(
 
 
 def state_files(folders: RunFolders) -> StateFiles:
-    """The state of a finished run; text vectors renewed in fine-tuning take the place of the encoder's."""
+    """The state of a finished run, with the text vectors that fine-tuning renewed, if it did."""
     renewed = folders.finetuned / TEXT
-    vectors = renewed if renewed.exists() else folders.encoded / "vectors.npy"
-    return StateFiles(folders.prepared, vectors, folders.forecast / "features", folders.finetuned)
+    vectors, features = folders.encoded / "vectors.npy", folders.forecast / "features"
+    return StateFiles(folders.prepared, vectors, features, folders.finetuned, renewed if renewed.exists() else None)
 
 
 def judge(run_folder: Path, out: Path, config: Config) -> dict[str, Any]:

@@ -187,7 +187,10 @@ class _Run:
     def _end_tuning(self) -> None:
         self._tuning = False
         self._fitting.set_average(self._best_weights)
+        self._refresh_text()
         self._result["tuned"] = self._named()
+        if self._fitting.live is not None:
+            self._result["tuned_text"] = self._fitting.joint.model.text.cpu()  # type: ignore[union-attr]
         self._fitting.begin(CONTINUE_RATE * self._fitting.rate, self._settings["last_steps"])
 
     def _train(self, dataset: str) -> float:

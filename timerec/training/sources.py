@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +20,13 @@ class StateFiles:
     vectors: Path  # .npy, float32 [I, D]
     forecast: Path
     tables: Path
+    renewed: Path | None = (
+        None  # text vectors of the fine-tuned language model: the network reads them, features stay as they were
+    )
 
     def open(self) -> State:
         """Open them; the large arrays are memory-mapped."""
         similar, reducer = load_tables(self.tables)
         text = np.load(self.vectors, mmap_mode="c")
-        return open_state(self.prepared, np.asarray(text), ForecastFeatures.load(self.forecast), similar, reducer)
+        state = open_state(self.prepared, np.asarray(text), ForecastFeatures.load(self.forecast), similar, reducer)
+        return replace(state, text=np.load(self.renewed)) if self.renewed else state
