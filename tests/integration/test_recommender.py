@@ -111,7 +111,7 @@ def test_a_bundle_comes_back_as_it_was(small_run: SmallRun, recommender: Recomme
     pd.testing.assert_frame_equal(Recommender.load(moved).recommend(USERS, at=AT), expected)
     opened = Bundle.open(moved)
     assert opened.config["fusion"]["width"] == 16
-    assert opened.repeats
+    assert opened.manifest["repeats"]
     assert opened.items()["title"].to_pylist() == small_items()["title"].tolist()
     kinds = {path.suffix for path in moved.rglob("*") if path.is_file()}
     assert kinds <= {".json", ".safetensors", ".parquet"}

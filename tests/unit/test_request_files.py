@@ -24,6 +24,12 @@ def test_ids_of_a_csv_stay_as_they_are_written(tmp_path: Path) -> None:
     assert found["timestamp"].tolist() == [1_500_000_000, 1_500_000_001]
 
 
+def test_whole_numbers_of_a_csv_are_numbers(tmp_path: Path) -> None:
+    found = read_requests(_csv(tmp_path, "request_id,user_id,timestamp\n1,7,1500000000\n2,12,1500000001\n"))
+    assert found["request_id"].tolist() == [1, 2]
+    assert found["user_id"].tolist() == [7, 12]
+
+
 @pytest.mark.parametrize("factor", [1, 1_000, 1_000_000, 1_000_000_000])
 def test_times_in_any_unit(tmp_path: Path, factor: int) -> None:
     path = tmp_path / "requests.parquet"

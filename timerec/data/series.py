@@ -17,7 +17,7 @@ ENOUGH_EVENTS = 5  # events from which the life of an item can be told
 SAMPLE = 20_000  # items whose life is measured, at most
 MONDAY = 4 * DAY  # the epoch was a Thursday: the first Monday begins here
 
-FEWEST_STEPS = 12  # steps before validation without which a forecaster has nothing to learn from
+FEWEST_STEPS = 7  # before validation: the forecaster refuses fewer
 
 
 def step_origin(first: int, step: int) -> int:

@@ -74,7 +74,7 @@ def score(bundle: Path, data: Path, requests: Path, pairs: Path, out: Path, conf
     """
     asked = read_requests(requests)
     wanted = _read(pairs, (Columns.REQUEST, Columns.ITEM))
-    row = pd.Index(asked[Columns.REQUEST]).get_indexer(wanted[Columns.REQUEST])
+    row = place_of(pa.array(wanted[Columns.REQUEST]), pa.array(asked[Columns.REQUEST]))
     if (row < 0).any():
         first = wanted[Columns.REQUEST].iloc[int(np.argmax(row < 0))]
         raise DataError(f"{pairs}: column request_id holds {first!r}, which is not in {requests}: add it there or drop the pair")
@@ -216,13 +216,15 @@ def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
-    """Ids as they are written (007 is not 7); a time column of numbers becomes one."""
+    """Ids as they are written: a column of whole numbers becomes one, but 007 is not 7."""
     frame = pd.read_csv(path, dtype=str, keep_default_na=False)
     frame = frame.mask(frame == "")
-    if Columns.TIME in frame:
-        numbers = pd.to_numeric(frame[Columns.TIME], errors="coerce")
-        if numbers.notna().all():
-            frame[Columns.TIME] = numbers
+    for name in frame:
+        numbers = pd.to_numeric(frame[name], errors="coerce")
+        if not numbers.notna().all():
+            continue
+        if name == Columns.TIME or (pd.api.types.is_integer_dtype(numbers) and (numbers.astype(str) == frame[name]).all()):
+            frame[name] = numbers
     return frame
 
 
