@@ -184,7 +184,7 @@ def _choose(sources, ws, own, touched, t, items):
 
 
 @njit(cache=True)
-def request(sources, ws, user, t, extra, items, features, request_context):
+def request(sources, ws, user, t, extra, items, features, best, request_context):
     """Candidates and features of one request.
 
     Args:
@@ -193,6 +193,7 @@ def request(sources, ws, user, t, extra, items, features, request_context):
         extra: int32 [E] further items to score (pairs asked for, truth and negatives in training).
         items: int32 [C] receives the standard candidates, then the extras that are not among them.
         features: float32 [C, F]; request_context: float32 [G].
+        best: float32 [F] receives the largest value of each feature among the standard candidates, -inf where there are none.
 
     Returns:
         (number of standard candidates, number of all).
@@ -263,6 +264,10 @@ def request(sources, ws, user, t, extra, items, features, request_context):
         a += columns
         momentum.forecast_features(sources.forecast, item, t, row[a:])
 
+    best[:] = -np.inf
+    for c in range(standard):
+        for f in range(len(best)):
+            best[f] = max(best[f], features[c, f])
     for j in range(own):
         ws.item_slot[ws.own[j]] = -1
     for j in range(groups):

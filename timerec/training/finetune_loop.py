@@ -120,7 +120,7 @@ def _worker(settings: dict[str, Any]) -> None:
     joint = Joint(model, language).to(device)
     wrapped = prepare_model(joint, parallel_strategy_kwargs={"broadcast_buffers": False})
     fitting = Fitting(joint, wrapped, config.train, sum(settings["steps"]), device, live)
-    builder = Builder(state, config.fusion.history, config.train.negatives, config.train.seed)
+    builder = Builder(state, config.fusion.history, config.train.negatives, config.train.seed, config.train.candidates)
     run = _Run(settings, fitting, builder, local_batch(config, workers), rank, workers, device)
     run.resume()
     while not run.done:
