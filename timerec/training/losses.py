@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 CUT = 10  # the ideal gain is that of NDCG@10
-SOFTMAX, ORDER = 0.2, 1.0  # weights beside the pairwise loss
+SOFTMAX, ORDER = 0.2, 4.0  # weights beside the pairwise loss
 TARGETS = 24  # most targets of a request that enter the pairwise loss
 
 
