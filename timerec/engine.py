@@ -29,7 +29,7 @@ class Engine:
     """A state and a model that scores on it. Not for use by several threads at once."""
 
     def __init__(self, state: State, model: JointModel, device: str = "cpu") -> None:
-        self.state, self.model = state, model.to(device).eval()
+        self.state, self.model = state.without(model.shape.fusion.get("without", ())), model.to(device).eval()
         self._device = torch.device(device)
         self._space = workspace(state.log)
         self._history = int(model.shape.fusion["history"])
