@@ -36,8 +36,8 @@ def _shares(part: Entry, k: int) -> str:
     ranked = sorted(part["groups"].items(), key=lambda pair: -pair[1])
     first, *rest = [f"{MEANING[name]} {100 * share:.0f} %" for name, share in ranked]
     return (
-        f"The largest part of the score of a top-{k} item comes from {first}, then {', '.join(rest)}: mean shares of the absolute Shapley "
-        f"values over {part['pairs']:,} items of {part['requests']:,} test requests."
+        f"The largest part of the score of a top-{k} item comes from {first}, then {', '.join(rest)}: mean shares of the "
+        f"absolute Shapley values over {part['pairs']:,} items of {part['requests']:,} test requests."
     )
 
 
