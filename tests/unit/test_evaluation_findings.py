@@ -142,18 +142,18 @@ def findings():
 
 def test_sentences_claim_only_what_the_interval_holds():
     said = findings_words(findings(), 10, "Personal")
-    assert "comes from habit (the person's own rhythm) 65 %, then taste" in said["shares"][0]
+    assert "comes from habit (the person's own rhythm) 65\u00a0%, then taste" in said["shares"][0]
     assert said["against"] == [
         "Against personal the model is behind for heavy users (−0.0500, −0.0600 to −0.0400).",
         "Against personal the model is ahead for cold items (+0.0200, +0.0100 to +0.0300).",
         "Not to be told from chance: new users.",
         "Too few users (fewer than 10) to say anything: rare items.",
     ]
-    assert "say 12.0 % on average" in said["calibration"][0]
-    assert "more than the 9.0 %" in said["calibration"][0]
+    assert "say 12.0\u00a0% on average" in said["calibration"][0]
+    assert "more than the 9.0\u00a0%" in said["calibration"][0]
     assert "error is 3.1 points" in said["calibration"][0]
     assert "more popular than what is taken, by a factor of 1.50" in said["popularity"][0]
-    assert "50 % of the lists and 10 %" in said["popularity"][0]
+    assert "50\u00a0% of the lists and 10\u00a0%" in said["popularity"][0]
     assert "20 days earlier" in said["age"][0]
     assert "make no clear difference (−0.0040)" in said["age"][0]
     assert "lose 0.0500 (+0.0400 to +0.0600)" in said["age"][1]

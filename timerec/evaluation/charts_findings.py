@@ -8,6 +8,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from timerec.evaluation.charts import ACCENT, INK, MUTED, OTHER, SECOND, STYLE, svg
 
@@ -68,6 +69,7 @@ def calibration_chart(bins: Sequence[Entry]) -> str:
         axes.plot(said, found, "o-", color=ACCENT, markersize=5, label="as found")
         axes.set_xlabel("probability the model gives an item of its list")
         axes.set_ylabel("share of what was taken")
+        axes.xaxis.set_major_locator(MaxNLocator(6, prune="lower"))  # the corner has one zero
         axes.set_xlim(0, top)
         axes.set_ylim(0, top)
         figure.legend(loc="outside upper left", ncols=2, labelcolor=INK)

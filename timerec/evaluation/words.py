@@ -34,7 +34,7 @@ def findings_words(found: Entry, k: int, baseline: str) -> dict[str, list[str]]:
 
 def _shares(part: Entry, k: int) -> str:
     ranked = sorted(part["groups"].items(), key=lambda pair: -pair[1])
-    first, *rest = [f"{MEANING[name]} {100 * share:.0f} %" for name, share in ranked]
+    first, *rest = [f"{MEANING[name]} {100 * share:.0f}\u00a0%" for name, share in ranked]
     return (
         f"The largest part of the score of a top-{k} item comes from {first}, then {', '.join(rest)}: mean shares of the "
         f"absolute Shapley values over {part['pairs']:,} items of {part['requests']:,} test requests."
@@ -65,8 +65,8 @@ def _calibration(part: Entry) -> str:
     said, found = part["said"], part["found"]
     way = "more than" if said > found else "less than"
     return (
-        f"Read as probabilities (softmax over the candidates), scores say {100 * said:.1f} % on average for an item of a list, "
-        f"{way} the {100 * found:.1f} % of what was taken that went to it; the expected calibration error is "
+        f"Read as probabilities (softmax over the candidates), scores say {100 * said:.1f}\u00a0% on average for an item of a list, "
+        f"{way} the {100 * found:.1f}\u00a0% of what was taken that went to it; the expected calibration error is "
         f"{100 * part['error']:.1f} points. Scores are made for order, not as probabilities."
     )
 
@@ -78,9 +78,9 @@ def _popularity(part: Entry) -> str:
     factor = 2.718281828459045 ** abs(lift)
     return (
         f"What is recommended is {way} what is taken, by a factor of {factor:.2f} in the geometric mean of earlier events. "
-        f"The most popular tenth of the catalogue makes up {100 * top['recommended']:.0f} % of the lists and "
-        f"{100 * top['taken']:.0f} % of what was taken; items without an event before the cut {100 * new['recommended']:.1f} % "
-        f"and {100 * new['taken']:.1f} %."
+        f"The most popular tenth of the catalogue makes up {100 * top['recommended']:.0f}\u00a0% of the lists and "
+        f"{100 * top['taken']:.0f}\u00a0% of what was taken; items without an event before the cut {100 * new['recommended']:.1f}\u00a0% "
+        f"and {100 * new['taken']:.1f}\u00a0%."
     )
 
 

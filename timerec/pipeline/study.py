@@ -53,7 +53,8 @@ def study(
     """
     requests, k = task.requests, task.k
     some = sample(len(requests), LOOKED_INTO)
-    engine = Engine(files.open(), Bundle.open(bundle, verify=False).model(files.open()))
+    state = files.open()
+    engine = Engine(state, Bundle.open(bundle, verify=False).model(state))
     seen = engine.take_apart(requests.user[some], requests.time[some], k)
     real = seen.items >= 0
     hit = taken_share(rows_of(requests, some), seen.items)
