@@ -65,8 +65,8 @@ def _calibration(part: Entry) -> str:
     said, found = part["said"], part["found"]
     way = "more than" if said > found else "less than"
     return (
-        f"Read as probabilities (softmax over the candidates), scores say {100 * said:.1f}\u00a0% on average for an item of a list, "
-        f"{way} the {100 * found:.1f}\u00a0% of what was taken that went to it; the expected calibration error is "
+        f"Read as probabilities (softmax over the candidates), scores say {100 * said:.1f}\u00a0% on average for an item of "
+        f"a list, {way} the {100 * found:.1f}\u00a0% of what was taken that went to it; the expected calibration error is "
         f"{100 * part['error']:.1f} points. Scores are made for order, not as probabilities."
     )
 
@@ -79,8 +79,8 @@ def _popularity(part: Entry) -> str:
     return (
         f"What is recommended is {way} what is taken, by a factor of {factor:.2f} in the geometric mean of earlier events. "
         f"The most popular tenth of the catalogue makes up {100 * top['recommended']:.0f}\u00a0% of the lists and "
-        f"{100 * top['taken']:.0f}\u00a0% of what was taken; items without an event before the cut {100 * new['recommended']:.1f}\u00a0% "
-        f"and {100 * new['taken']:.1f}\u00a0%."
+        f"{100 * top['taken']:.0f}\u00a0% of what was taken; items without an event before the cut "
+        f"{100 * new['recommended']:.1f}\u00a0% and {100 * new['taken']:.1f}\u00a0%."
     )
 
 
