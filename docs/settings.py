@@ -51,7 +51,7 @@ def page(text: str) -> str:
 
 def _default(field: FieldInfo) -> str:
     value = field.get_default(call_default_factory=True)
-    return "empty" if value in ("", {}) else f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
+    return "empty" if value in ("", {}, []) else f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
 
 
 def _allowed(field: FieldInfo) -> str:
@@ -64,7 +64,7 @@ def _allowed(field: FieldInfo) -> str:
 
 def _type_name(kind: Any) -> str:
     plain = {int: "whole number", float: "number", str: "text"}
-    return plain.get(kind, "mapping of name to number")
+    return "list of names" if get_origin(kind) is list else plain.get(kind, "mapping of name to number")
 
 
 if __name__ == "__main__":

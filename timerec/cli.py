@@ -29,6 +29,7 @@ ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML or JSON 
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="section.key=value, may be repeated")]
 Address = Annotated[str, typer.Option("--address", help="Ray cluster; without, RAY_ADDRESS or a private local Ray")]
 Workers = Annotated[int, typer.Option("--workers", help="Ray Train workers; 0: one a GPU, or one a core up to two")]
+TimeBlind = Annotated[bool, typer.Option("--time-blind", help="train the whole model without any signal of when too")]
 Moment = Annotated[str, typer.Option(help="unix seconds or ISO time (UTC)")]
 
 
@@ -52,6 +53,7 @@ def ml_100k(out: Out, wheel: Annotated[Path | None, typer.Option(help="recbole 1
 def run(
     data: Data, out: Out, preset: Preset = "", config: ConfigFile = None, set_: Overrides = None,
     val_from: Moment = "", test_from: Moment = "", workers: Workers = 0, address: Address = "",
+    time_blind: TimeBlind = False,
 ) -> None:  # fmt: skip
     """Everything: from a log to a trained, judged bundle and its report."""
     from timerec.pipeline.run import run as run_all
@@ -60,8 +62,38 @@ def run(
     cuts = {"val_from": seconds(val_from, "--val-from"), "test_from": seconds(test_from, "--test-from")}
     with _Progress() as progress:
         summary = run_all(data, out, settings, **cuts, progress=progress)
+        if time_blind:
+            from timerec.pipeline.ablate import TIME
+            from timerec.pipeline.ablate import ablate as without_time
+
+            summary["time_blind"] = without_time(out, [TIME], progress=progress)["rows"][0]
     console.print(_headline(summary))
     print(json.dumps(summary))
+
+
+@app.command()
+def ablate(
+    run_folder: Annotated[Path, typer.Option("--run", help="out folder of a finished `timerec run`")],
+    without: Annotated[str, typer.Option("--without", help="sources, with commas between them; without, each of them")] = "",
+    time_blind: TimeBlind = False,
+    out: Annotated[Path | None, typer.Option("--out", help="where the result goes; without, RUN/ablate")] = None,
+    workers: Workers = 0, address: Address = "",
+) -> None:  # fmt: skip
+    """What each source is worth: the model trained again without it, on the same requests."""
+    from timerec.evaluation.ablation import time_words
+    from timerec.pipeline.ablate import SOURCES, TIME
+    from timerec.pipeline.ablate import ablate as leave_out
+
+    names = [name.strip() for name in without.split(",") if name.strip()]
+    if time_blind and TIME not in names:
+        names.insert(0, TIME)
+    chosen = names or list(SOURCES)
+    cluster = _settings("", None, None, workers, address).cluster if workers or address else None
+    with _Progress(len(chosen)) as progress:
+        results = leave_out(run_folder, chosen, out, cluster, progress)
+    console.print(_worths(results))
+    console.print(time_words(results) or "", highlight=False)
+    print(json.dumps(results))
 
 
 @app.command()
@@ -223,10 +255,10 @@ def _manifest(prepared: Path) -> dict[str, Any]:
 class _Progress:
     """A line for each stage as it ends, and on a terminal a bar over all stages with the time so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, stages: int = STAGES) -> None:
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-        self._task = self._bar.add_task("", total=STAGES)
+        self._task = self._bar.add_task("", total=stages)
 
     def __enter__(self) -> _Progress:
         self._bar.start()
@@ -257,6 +289,19 @@ def _headline(summary: dict[str, Any]) -> Table:
     name = best.pop("name")
     for metric, value in best.items():
         table.add_row(f"{metric}, best baseline ({name})", f"{value:.4f}", "")
+    return table
+
+
+def _worths(results: dict[str, Any]) -> Table:
+    table = Table(
+        title=f"Test, {results['requests']:,} requests: NDCG@{results['k']} {results['full']['mean']:.4f} with everything"
+    )
+    for column in ("without", "NDCG", "worth", "95 % interval"):
+        table.add_column(column)
+    for row in sorted(results["rows"], key=lambda row: -row["worth"]["difference"]):
+        worth = row["worth"]
+        ends = f"{worth['low']:+.4f} to {worth['high']:+.4f}"
+        table.add_row(row["source"], f"{row['ndcg']['mean']:.4f}", f"{worth['difference']:+.4f}", ends)
     return table
 
 

@@ -27,6 +27,7 @@ def _word(value: Any) -> Any:
 
 Choice = Annotated[Literal["auto", "yes", "no"], BeforeValidator(_word)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Source = Literal["time", "habit", "momentum", "forecast", "sequence", "text", "category", "attributes"]
 
 
 class DataConfig(_Section):
@@ -74,6 +75,10 @@ class FusionConfig(_Section):
     heads: int = Field(4, ge=1, description="attention heads; they divide width")
     dropout: float = Field(0.1, ge=0, lt=1, description="in the history encoder")
     item_ids: Choice = Field("auto", description="learn a vector for each item id")
+    without: list[Source] = Field(
+        default_factory=list,
+        description="left out: time (every signal of when), habit, momentum, forecast, sequence, text, category, attributes",
+    )
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> FusionConfig:

@@ -25,11 +25,19 @@ class Explained(NamedTuple):
     score: NDArray[np.float32]  # [P]
 
 
+class TakenApart(NamedTuple):
+    """Lists of n requests, k places each (-1 = empty), with what is behind each place."""
+
+    items: NDArray[np.int32]  # [n, k]
+    probability: NDArray[np.float32]  # [n, k] softmax of the score over the request's candidates
+    values: NDArray[np.float32]  # [n, k, groups] Shapley values, in the order of timerec.fusion.fuse.GROUPS
+
+
 class Engine:
     """A state and a model that scores on it. Not for use by several threads at once."""
 
     def __init__(self, state: State, model: JointModel, device: str = "cpu") -> None:
-        self.state, self.model = state, model.to(device).eval()
+        self.state, self.model = state.without(model.shape.fusion.get("without", ())), model.to(device).eval()
         self._device = torch.device(device)
         self._space = workspace(state.log)
         self._history = int(model.shape.fusion["history"])
@@ -80,6 +88,27 @@ class Engine:
         parts = np.stack([values[name].cpu().numpy()[rows, places] for name in GROUPS], 1)
         base = baseline.cpu().numpy()[rows, places]
         return Explained(parts, base, self.model(inputs(built).to(self._device)).cpu().numpy()[rows, places])
+
+    @torch.inference_mode()
+    def take_apart(self, users: NDArray[np.int32], times: NDArray[np.int64], k: int) -> TakenApart:
+        """The lists of `rank`, with probabilities and Shapley values of their items."""
+        n = len(users)
+        found = TakenApart(np.full((n, k), -1, np.int32), np.zeros((n, k), np.float32), np.zeros((n, k, len(GROUPS)), np.float32))
+        for first in range(0, n, REQUESTS):
+            part = slice(first, first + REQUESTS)
+            built = self._build(users[part], times[part], np.zeros(len(users[part]) + 1, np.int64), np.zeros(0, np.int32))
+            x = inputs(built).to(self._device)
+            scores = self.model(x)
+            values, _ = self.model.explain(x)
+            order = np.argsort(-scores.cpu().numpy(), axis=1, kind="stable")[:, :k]
+            probability = torch.softmax(scores, 1).nan_to_num().cpu().numpy()
+            real = np.take_along_axis(x.mask.cpu().numpy(), order, 1)
+            width = order.shape[1]
+            found.items[part, :width] = np.where(real, np.take_along_axis(built.items, order, 1), -1)
+            found.probability[part, :width] = np.take_along_axis(probability, order, 1)
+            for group, name in enumerate(GROUPS):
+                found.values[part, :width, group] = np.take_along_axis(values[name].cpu().numpy(), order, 1)
+        return found
 
     def _build(
         self, users: NDArray[np.int32], times: NDArray[np.int64], start: NDArray[np.int64], item: NDArray[np.int32]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from timerec.candidates.batch import Batch
 from timerec.candidates.pairs import Layout
+from timerec.candidates.without import dropped, dropped_context
 from timerec.config import FusionConfig
 from timerec.encoder.history import HistoryEncoder
 from timerec.fusion.explain import shapley
@@ -65,11 +66,16 @@ class Shape:
     text: int  # size of a text vector, 0 without text
     categories: int  # known categories; index 0 stands for an unknown one
     items: int  # known item ids; 0: ids are not learnt
+    dropped: list[int] = field(default_factory=list)  # feature columns left out, read as their average
+    dropped_context: list[int] = field(default_factory=list)
 
     @classmethod
     def of(cls, config: FusionConfig, layout: Layout, text: int, categories: int, items: int) -> Shape:
         spans = {name: (span.start, span.stop) for name, span in layout.groups.items()}
-        return cls(config.model_dump(), spans, len(layout.context), text, categories, items)
+        without = config.without
+        gone, unseen = dropped(layout.names, layout.groups, without), dropped_context(layout.context, without)
+        text = 0 if "text" in without else text
+        return cls(config.model_dump(), spans, len(layout.context), text, categories, items, gone, unseen)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -80,6 +86,8 @@ class JointModel(nn.Module):
 
     context_mean: Tensor
     context_scale: Tensor
+    kept: Tensor
+    kept_context: Tensor
     text: Tensor
     category: Tensor
     identity: Tensor
@@ -102,7 +110,7 @@ class JointModel(nn.Module):
         self.item_norm = nn.LayerNorm(config.width)
         self.history = HistoryEncoder(
             width=config.width, layers=config.layers, heads=config.heads, length=config.history,
-            context=shape.context, dropout=config.dropout,
+            context=shape.context, dropout=config.dropout, timed="time" not in config.without,
         )  # fmt: skip
         self.query = nn.Linear(config.width, config.width)
         self.key = nn.Linear(config.width, config.width)
@@ -111,6 +119,13 @@ class JointModel(nn.Module):
         widths["context"] = shape.context
         self.fusion = Fusion(config.kind, widths, config.hidden)
         self.head = DenseHead(config.hidden)
+        self.without = frozenset(config.without)
+        self.register_buffer("kept", _all_but(features, shape.dropped), persistent=False)
+        self.register_buffer("kept_context", _all_but(shape.context, shape.dropped_context), persistent=False)
+        if "sequence" in self.without:  # what has no part must have no gradient: data-parallel training waits for all
+            for part in (self.from_text, self.from_category, self.from_id, self.item_norm, self.history, self.query, self.key):
+                if part is not None:
+                    part.requires_grad_(False)
         for name in ("text", "category", "identity"):
             self.register_buffer(name, torch.empty(0), persistent=False)
 
@@ -123,7 +138,7 @@ class JointModel(nn.Module):
         """
         device = self.fusion.bias.device
         self.text = torch.as_tensor(np.ascontiguousarray(text), device=device)
-        self.category = torch.as_tensor(np.array(category), device=device)
+        self.category = torch.as_tensor(np.array(category) * ("category" not in self.without), device=device)
         self.identity = torch.as_tensor(np.array(identity), device=device)
 
     def fit_scales(self, x: Inputs) -> None:
@@ -152,7 +167,9 @@ class JointModel(nn.Module):
                 they take the place of the attached vectors.
         """
         levels, distances = self.standardise(x.features, x.best)
-        context = ((x.context - self.context_mean) / self.context_scale).clamp(-LIMIT, LIMIT)
+        context = ((x.context - self.context_mean) / self.context_scale).clamp(-LIMIT, LIMIT) * self.kept_context
+        if self.shape.dropped:
+            levels, distances = levels * self.kept, distances * self.kept
         result = {}
         for name, span in self.spans.items():
             parts = [levels[..., span], distances[..., span]]
@@ -172,6 +189,8 @@ class JointModel(nn.Module):
 
     def _matches(self, x: Inputs, context: Tensor, live: tuple[Tensor, Tensor] | None) -> Tensor:
         """User vector · item vector, and each head's attention of the candidate to the history: [B, C, 1 + heads]."""
+        if "sequence" in self.without:
+            return x.features.new_zeros(*x.items.shape, 1 + self.heads)
         taken = x.history >= 0
         unique, place = torch.unique(torch.cat([x.items.flatten(), x.history.clamp(min=0).flatten()]), return_inverse=True)
         vectors = self.item_vectors(unique, self._with_live(unique, live))[place]
@@ -197,6 +216,12 @@ class JointModel(nn.Module):
         where = torch.searchsorted(live[0], items).clamp(max=len(live[0]) - 1)
         fresh = live[0][where] == items
         return torch.where(fresh[:, None], live[1].to(text.dtype)[where], text)
+
+
+def _all_but(size: int, gone: list[int]) -> Tensor:
+    kept = torch.ones(size)
+    kept[gone] = 0.0
+    return kept
 
 
 __all__ = ["GROUPS", "Inputs", "JointModel", "Shape", "inputs"]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from timerec.candidates.pairs import ForecastTable, Layout, Sources, layout
 from timerec.candidates.similar import Similar
+from timerec.candidates.without import offer
 from timerec.encoder.reduce import Reducer
 from timerec.eventlog import EventLog, open_log
 from timerec.forecaster.features import ForecastFeatures
@@ -34,6 +36,10 @@ class State:
     @property
     def log(self) -> EventLog:
         return self.sources.log
+
+    def without(self, names: Collection[str]) -> State:
+        """The same state for a model that leaves the sources `names` out (`fusion.without`): its candidates are chosen so."""
+        return replace(self, sources=self.sources._replace(offer=offer(names)))
 
     def first_known(self) -> NDArray[np.int64]:
         """Unix seconds [I] from which each item can be recommended: strictly after its first event, or once listed."""

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from tests.unit.test_evaluation_findings import ablation, findings
 from timerec.config import load_config
 from timerec.evaluation import charts
 from timerec.evaluation.report import headline, metric_title, write_report
@@ -122,6 +123,18 @@ def test_the_page_holds_all_that_was_measured(tmp_path):
         assert words in text, words
     assert text.count("<svg") == 4
     assert "Not measured" not in text
+
+
+def test_findings_and_the_worth_of_time_come_first(tmp_path):
+    text = page(results() | {"findings": findings(), "ablation": ablation()}, tmp_path)
+    assert text.index("Knowing the time is worth +0.0500") < text.index("Model reaches NDCG@10")
+    for words in (
+        "What was found", "Better left out here: forecast", "comes from habit", "behind for heavy users", "error is 3.1 points",
+        "by a factor of 1.50", "20 days earlier",
+    ):  # fmt: skip
+        assert words in text, words
+    assert text.count("<svg") == 4 + 5
+    assert "What was found" not in page(results(), tmp_path)
 
 
 def test_the_page_needs_nothing_from_elsewhere(tmp_path):

@@ -8,6 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from timerec.candidates.order import place, stride
 from timerec.candidates.pairs import Layout, Sources, Workspace, request
 from timerec.counters import before
 
@@ -80,8 +81,9 @@ def _fill(
             continue
         begin = log.user_start[users[r]]
         known = before(log.event_time, begin, log.user_size[users[r]], times[r])
+        step = stride(known) if sources.offer.timeless else 0
         for k in range(min(known, length)):
-            j = begin + known - 1 - k
+            j = begin + place(k, known, step)
             window[r, length - 1 - k] = log.event_item[j]
             gaps[r, length - 1 - k] = np.log1p(times[r] - log.event_time[j])
             values[r, length - 1 - k] = np.log1p(max(log.event_value[j], 0.0))

@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 
 from timerec.candidates.habit import LONG_AGO
+from timerec.candidates.order import place
 from timerec.clock import DAY, HOUR, WEEK
 from timerec.counters import before
 
@@ -15,8 +16,8 @@ RECENT = 20
 
 
 @njit(cache=True)
-def features(log, begin, known, distinct, t, out):
-    """Fill the context of a request; `distinct` is the number of items the user had before t."""
+def features(log, begin, known, distinct, t, out, step=0):
+    """Fill the context of a request; `distinct` is the number of items the user had before t, `step` as in `order`."""
     hour = 2 * np.pi * (t % DAY) / DAY
     weekday = 2 * np.pi * ((t + 3 * DAY) % WEEK) / WEEK
     out[0], out[1], out[2], out[3] = np.sin(hour), np.cos(hour), np.sin(weekday), np.cos(weekday)
@@ -33,8 +34,8 @@ def features(log, begin, known, distinct, t, out):
     out[8] = 1.0 - distinct / known
     out[9] = 0.0
     popularity, age, n = 0.0, 0.0, 0
-    for j in range(end, max(begin, end - RECENT + 1) - 1, -1):
-        item = log.event_item[j]
+    for k in range(min(known, RECENT)):
+        item = log.event_item[begin + place(k, known, step)]
         start = log.item_start[item]
         popularity += np.log1p(before(log.occurrence_time, start, log.item_size[item], t))
         age += np.log1p(t - log.occurrence_time[start])

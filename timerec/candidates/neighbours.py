@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from timerec.candidates.order import place, stride
 from timerec.counters import before
 
 SOURCES = 15  # latest distinct items of the user
@@ -15,12 +16,13 @@ FEATURES = ["next", "around", "basket", "next_to_last", "next_lift", "around_lif
 
 
 @njit(cache=True)
-def scan(log, user, begin, known, t, score, touched, seen):
+def scan(log, user, begin, known, t, score, touched, seen, step=0):
     """Add up neighbour scores of every item near an occurrence of a source item.
 
     Args:
         score: float32 [I, 4] scratch, zero everywhere; touched: int32 [M] receives the items with a score.
         seen: int32 [SOURCES] scratch.
+        step: as in `timerec.candidates.order`, for the history; with one, occurrences are not the latest and weigh alike too.
 
     Returns:
         number of touched items.
@@ -29,7 +31,8 @@ def scan(log, user, begin, known, t, score, touched, seen):
     if known == 0:
         return 0
     newest_basket = log.event_basket[begin + known - 1]
-    for j in range(begin + known - 1, begin - 1, -1):
+    for e in range(known):
+        j = begin + place(e, known, step)
         source = log.event_item[j]
         repeated = False
         for k in range(sources):
@@ -43,19 +46,21 @@ def scan(log, user, begin, known, t, score, touched, seen):
         start = log.item_start[source]
         n = before(log.occurrence_time, start, log.item_size[source], t)
         count = 0
-        for o in range(start + n - 1, max(start, start + n - OCCURRENCES) - 1, -1):
-            if log.occurrence_user[o] != user:
+        jump = stride(n) if step else 0
+        for c in range(min(n, OCCURRENCES)):
+            if log.occurrence_user[start + place(c, n, jump)] != user:
                 count += 1
-        weight = np.float32(0.9**sources / (count + 3.0))
-        for o in range(start + n - 1, max(start, start + n - OCCURRENCES) - 1, -1):
+        weight = np.float32((1.0 if step else 0.9**sources) / (count + 3.0))
+        for c in range(min(n, OCCURRENCES)):
+            o = start + place(c, n, jump)
             other = log.occurrence_user[o]
             if other == user:
                 continue
             head = log.user_start[other]
-            place = head + log.occurrence_rank[o]
-            moment = log.event_time[place]
-            stop = min(head + log.user_size[other], place + REACH + 1)
-            for q in range(max(head, place - REACH), stop):
+            there = head + log.occurrence_rank[o]
+            moment = log.event_time[there]
+            stop = min(head + log.user_size[other], there + REACH + 1)
+            for q in range(max(head, there - REACH), stop):
                 time = log.event_time[q]
                 if time >= t:
                     break
@@ -67,7 +72,7 @@ def scan(log, user, begin, known, t, score, touched, seen):
                         continue
                     touched[met] = item
                     met += 1
-                near = weight / (1.0 + 0.3 * abs(q - place))
+                near = weight / (1.0 + 0.3 * abs(q - there))
                 score[item, AROUND] += near
                 if time == moment:
                     score[item, BASKET] += weight

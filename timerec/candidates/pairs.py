@@ -10,7 +10,9 @@ from numba import njit
 from numpy.typing import NDArray
 
 from timerec.candidates import context, habit, momentum, neighbours, similar, text, trending
+from timerec.candidates.order import stride
 from timerec.candidates.similar import Similar
+from timerec.candidates.without import Offer
 from timerec.counters import before
 from timerec.eventlog import TOP, EventLog
 
@@ -18,6 +20,7 @@ OWN = 150  # the user's own items
 NEAR = 30  # by each neighbour score
 TREND = 16  # by each half-life
 SCORES = (0, 1, 2, 4, 5)  # columns of the scores that propose candidates
+ORDERED = (0, 4)  # of which these depend on order and recency
 COLUMNS = 6  # neighbour scores, then similarity votes
 # widths of the blocks of a feature row, in their order
 NEIGHBOURS, VOTES, TEXTS = len(neighbours.FEATURES), len(similar.FEATURES), len(text.FEATURES)
@@ -44,6 +47,7 @@ class Sources(NamedTuple):
     similar: Similar
     vectors: NDArray[np.float32]  # [I, D] reduced text vectors, unit rows or zero
     repeats: bool
+    offer: Offer = Offer()
 
 
 class Workspace(NamedTuple):
@@ -152,14 +156,18 @@ def _choose(sources, ws, own, touched, t, items):
     slot = ws.candidate_slot
     count = 0
     order = np.empty(max(OWN, NEAR), np.int64)
-    if sources.repeats:
+    if sources.repeats and sources.offer.own:
         score = np.empty(own)
         for j in range(own):
             score[j] = ws.own_decay[j, 6] + 0.3 * ws.own_decay[j, 7] + 0.3 * ws.own_stats[j, habit.B0 + 2]
+            if sources.offer.timeless:
+                score[j] = ws.own_stats[j, habit.COUNT]
         for k in range(_best(score, own, OWN, order)):
             count = _add(ws.own[order[k]], slot, items, count)
     score = np.empty(touched)
     for column in SCORES:
+        if sources.offer.timeless and column in ORDERED:
+            continue
         for j in range(touched):
             item = ws.touched[j]
             allowed = sources.repeats or ws.item_slot[item] < 0
@@ -171,11 +179,11 @@ def _choose(sources, ws, own, touched, t, items):
     top = np.empty((width, TOP), np.int32)
     top_score = np.empty((width, TOP))
     trending.lists(log, t, top, top_score)
-    for h in range(width):
+    for h in range(sources.offer.trend_from, width):
         taken = 0
         for k in range(TOP):
             item = top[h, k]
-            if item < 0 or taken == TREND:
+            if item < 0 or (taken == TREND and not sources.offer.timeless):
                 break
             if sources.repeats or ws.item_slot[item] < 0:
                 count = _add(item, slot, items, count)
@@ -206,8 +214,9 @@ def request(sources, ws, user, t, extra, items, features, best, request_context)
     own = habit.collect(log, ws.identity, begin, known, t, ws.item_slot, ws.own, ws.own_decay, ws.own_stats)
     groups = habit.collect(log, log.item_category, begin, known, t, ws.category_slot, ws.group, ws.group_decay, ws.group_stats)
     seen = np.empty(neighbours.SOURCES, np.int32)
-    touched = neighbours.scan(log, user, begin, known, t, ws.near, ws.touched, seen)
-    touched = similar.vote(log, sources.similar, begin, known, t, ws.near, 4, ws.touched, touched)
+    step = stride(known) if sources.offer.timeless else 0
+    touched = neighbours.scan(log, user, begin, known, t, ws.near, ws.touched, seen, step)
+    touched = similar.vote(log, sources.similar, begin, known, t, ws.near, 4, ws.touched, touched, step)
     standard = _choose(sources, ws, own, touched, t, items)
     count = standard
     for j in range(len(extra)):
@@ -219,8 +228,8 @@ def request(sources, ws, user, t, extra, items, features, best, request_context)
     trending.everything(log, t, overall)
     depth = sources.vectors.shape[1]
     recent, centre = np.empty(depth, np.float32), np.empty(depth, np.float32)
-    text.profile(log, sources.vectors, begin, known, recent, centre)
-    context.features(log, begin, known, own, t, request_context)
+    text.profile(log, sources.vectors, begin, known, recent, centre, step)
+    context.features(log, begin, known, own, t, request_context, step)
     shared = 0  # categories whose shares are computed: many candidates have the same one
     for c in range(count):
         item = items[c]
@@ -232,7 +241,7 @@ def request(sources, ws, user, t, extra, items, features, best, request_context)
         row[a] = ws.near[item, 4]
         row[a + 1] = ws.near[item, 5]
         a += VOTES
-        text.features(log, sources.vectors, item, begin, known, recent, centre, row[a : a + TEXTS])
+        text.features(log, sources.vectors, item, begin, known, recent, centre, row[a : a + TEXTS], step)
         a += TEXTS
         gap = momentum.repeat_gap(log, item, n)
         mine = ws.item_slot[item]

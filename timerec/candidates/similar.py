@@ -15,6 +15,7 @@ import scipy.sparse
 from numba import njit
 from numpy.typing import NDArray
 
+from timerec.candidates.order import place
 from timerec.eventlog import EventLog
 
 ITEMS = 4096  # most frequent items that take part
@@ -89,11 +90,12 @@ def _keep(weights: NDArray[np.float32], chosen: NDArray[np.int64], item: NDArray
 
 
 @njit(cache=True)
-def vote(log, similar, begin, known, t, score, column, touched, met):
+def vote(log, similar, begin, known, t, score, column, touched, met, step=0):
     """Add the votes of the user's latest events to score[:, column] and score[:, column + 1].
 
     Args:
         touched, met: items touched so far and their number; `score` is zero outside of them.
+        step: as in `timerec.candidates.order`; with one the votes are not decayed.
 
     Returns:
         number of touched items.
@@ -105,8 +107,8 @@ def vote(log, similar, begin, known, t, score, column, touched, met):
     if snapshot < 0:
         return met
     fast, slow = np.float32(1.0), np.float32(1.0)
-    for j in range(begin + known - 1, max(begin, begin + known - RECENT) - 1, -1):
-        row = similar.row[snapshot, log.event_item[j]]
+    for e in range(min(known, RECENT)):
+        row = similar.row[snapshot, log.event_item[begin + place(e, known, step)]]
         if row >= 0:
             for k in range(similar.item.shape[2]):
                 item = similar.item[snapshot, row, k]
@@ -126,8 +128,9 @@ def vote(log, similar, begin, known, t, score, column, touched, met):
                     met += 1
                 score[item, column] += fast * weight
                 score[item, column + 1] += slow * weight
-        fast *= np.float32(FAST)
-        slow *= np.float32(SLOW)
+        if not step:
+            fast *= np.float32(FAST)
+            slow *= np.float32(SLOW)
     return met
 
 

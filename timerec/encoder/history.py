@@ -39,14 +39,19 @@ class HistoryEncoder(nn.Module):
         layers: transformer layers; 0 takes the mean of the events instead.
         length: L, the window.
         context: size of the request's context, whose projection is the query token.
+        timed: whether it is told the age and the place of each event.
     """
 
-    def __init__(self, *, width: int, layers: int, heads: int, length: int, context: int, dropout: float) -> None:
+    def __init__(
+        self, *, width: int, layers: int, heads: int, length: int, context: int, dropout: float, timed: bool = True
+    ) -> None:
         super().__init__()
-        self.age = nn.Embedding(BUCKETS, width)
-        self.place = nn.Embedding(length, width)
-        for table in (self.age, self.place):
-            nn.init.normal_(table.weight, std=0.02)
+        self.timed = timed
+        if timed:
+            self.age = nn.Embedding(BUCKETS, width)
+            self.place = nn.Embedding(length, width)
+            for table in (self.age, self.place):
+                nn.init.normal_(table.weight, std=0.02)
         self.value = nn.Linear(1, width)
         self.ask = nn.Linear(context, width)
         self.layers = nn.ModuleList(_Layer(width, heads, dropout) for _ in range(layers))
@@ -61,9 +66,11 @@ class HistoryEncoder(nn.Module):
             values: [B, L] log1p of event values.
             taken: bool [B, L], False where padded; context: [B, G] standardised.
         """
-        bucket = (gaps / LONGEST * BUCKETS).long().clamp(0, BUCKETS - 1)
-        place = torch.arange(items.shape[1] - 1, -1, -1, device=items.device)
-        events = items + self.age(bucket) + self.place(place) + self.value(values[..., None])
+        events = items + self.value(values[..., None])
+        if self.timed:
+            bucket = (gaps / LONGEST * BUCKETS).long().clamp(0, BUCKETS - 1)
+            place = torch.arange(items.shape[1] - 1, -1, -1, device=items.device)
+            events = events + self.age(bucket) + self.place(place)
         asked = self.ask(context)
         if not len(self.layers):
             total = (events * taken[..., None]).sum(1) / taken.sum(1, keepdim=True).clamp(min=1)

@@ -76,7 +76,7 @@ def accuracy_chart(systems: Sequence[Entry], metric: str) -> str:
         axes.set_yticks(range(len(ordered)), [entry["title"] for entry in ordered], color=INK)
         axes.set_xlim(0, highest * 1.17)
         axes.set_ylim(-0.6, len(ordered) - 0.4)
-        return _svg(figure, f"{metric} of all systems with 95 % intervals")
+        return svg(figure, f"{metric} of all systems with 95 % intervals")
 
 
 def weeks_chart(weeks: Sequence[Entry], systems: Sequence[Entry], metric: str) -> str:
@@ -104,7 +104,7 @@ def weeks_chart(weeks: Sequence[Entry], systems: Sequence[Entry], metric: str) -
         axes.set_ylim(bottom=0)
         axes.margins(x=0.04)
         figure.legend(loc="outside upper left", ncols=2, labelcolor=INK)
-        return _svg(figure, f"{metric} by week of the test")
+        return svg(figure, f"{metric} by week of the test")
 
 
 def learning_chart(learning: Sequence[Entry], metric: str) -> str:
@@ -126,7 +126,7 @@ def learning_chart(learning: Sequence[Entry], metric: str) -> str:
         best = int(np.nanargmax(np.array([entry["val_ndcg"] for entry in learning], np.float64)))
         value = learning[best]["val_ndcg"]
         right.annotate(f"{value:.4f}", (epochs[best], value), xytext=(0, 7), textcoords="offset points", ha="center", color=INK)
-        return _svg(figure, "training loss and validation accuracy as training went on")
+        return svg(figure, "training loss and validation accuracy as training went on")
 
 
 def forecasts_chart(examples: Entry) -> str:
@@ -143,7 +143,7 @@ def forecasts_chart(examples: Entry) -> str:
             axes.set_visible(False)
         handles, names = panels[0].get_legend_handles_labels()
         figure.legend(handles, names, loc="outside upper left", ncols=3, labelcolor=INK)
-        return _svg(figure, "forecasts against what happened for a few items")
+        return svg(figure, "forecasts against what happened for a few items")
 
 
 def best_baseline(systems: Sequence[Entry], metric: str) -> Entry:
@@ -177,7 +177,8 @@ def _day(time: int) -> str:
     return datetime.fromtimestamp(time, UTC).strftime("%d %b %y")
 
 
-def _svg(figure: Figure, title: str) -> str:
+def svg(figure: Figure, title: str) -> str:
+    """The figure as SVG text for a page that defines the colours of VARIABLES."""
     buffer = io.StringIO()
     with np.errstate(all="ignore"):
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})

@@ -16,6 +16,8 @@ there was nothing to average. What is optional and absent is shown as not measur
     paired      [{"baseline", "metric", "difference", "low", "high", "p"}]: model minus baseline (`results.compare`)
     weeks       of NDCG@k (`segments.by_week`); optional
     segments    `segments.segment_table`; optional
+    findings    `timerec.pipeline.study.study`; optional
+    ablation    `timerec.evaluation.ablation`; optional
     learning    [{"epoch", "train_loss", "val_ndcg"}], one entry each time that training was judged; optional
     forecast    {"metrics": the forecast stage's metrics.json, "examples": its examples.json, its items with an optional
                 "title"}; optional
@@ -36,7 +38,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from timerec.clock import DAY, HOUR
-from timerec.evaluation import charts
+from timerec.evaluation import charts, charts_findings
+from timerec.evaluation.ablation import TITLES, ablation_words, time_words
+from timerec.evaluation.words import findings_words
 
 REQUIRED = ("name", "k", "split", "fit", "protocol", "systems", "paired", "data", "config")
 NAMES = {
@@ -64,7 +68,7 @@ def write_report(results: dict[str, Any], path: Path) -> None:
     )  # fmt: skip
     environment.filters |= {"day": _day, "number": _number, "span": _span, "signed": _signed}
     environment.filters |= {"title_of": metric_title, "setting": _setting, "short": _short}
-    page = environment.get_template("report.html.j2").render(r=results, **headline(results), **_plots(results))
+    page = environment.get_template("report.html.j2").render(r=results, **headline(results), **_plots(results), **_words(results))
     path.write_text(page, encoding="utf-8")
 
 
@@ -121,7 +125,26 @@ def _plots(results: dict[str, Any]) -> dict[str, Markup | None]:
     plots["learning_plot"] = charts.learning_chart(learning, title) if learning else None
     examples = (results.get("forecast") or {}).get("examples")
     plots["forecasts_plot"] = charts.forecasts_chart(examples) if examples and examples["items"] else None
+    findings, ablation = results.get("findings") or {}, results.get("ablation") or {"rows": []}
+    for name, draw in (
+        ("shares", lambda part: charts_findings.shares_chart(part["groups"])),
+        ("calibration", lambda part: charts_findings.calibration_chart(part["bins"])),
+        ("popularity", lambda part: charts_findings.popularity_chart(part["tenths"])),
+        ("age", lambda part: charts_findings.age_chart(part["weeks"])),
+    ):
+        plots[f"{name}_plot"] = draw(findings[name]) if findings.get(name) else None
+    plots["worth_plot"] = charts_findings.worth_chart(ablation["rows"], TITLES) if ablation["rows"] else None
     return {name: None if svg is None else Markup(svg) for name, svg in plots.items()}
+
+
+def _words(results: dict[str, Any]) -> dict[str, Any]:
+    best = charts.best_baseline(results["systems"], f"ndcg@{results['k']}")
+    ablation = results.get("ablation")
+    return {
+        "found": findings_words(results.get("findings") or {}, results["k"], best["title"]),
+        "time_words": time_words(ablation),
+        "ablation_words": ablation_words(ablation) if ablation else [],
+    }
 
 
 def _relative(difference: float, base: float, verdict: str) -> str:

@@ -22,6 +22,7 @@ from timerec.evaluation.results import Task, Values, compare, describe_system, p
 from timerec.evaluation.segments import by_week, item_segments, segment_table, taken_before, user_segments
 from timerec.pipeline.finetune import TUNED_TEXT
 from timerec.pipeline.predict import answer
+from timerec.pipeline.study import study
 from timerec.state import State
 from timerec.training.sources import StateFiles
 
@@ -42,7 +43,7 @@ def evaluate(files: StateFiles, bundle: Path, tuned: Path, out: Path, config: Co
         bundle: the final bundle, judged on the test.
         tuned: weights from before validation, judged on validation.
         out: receives `metrics.json` and `report.html`.
-        context: entries of the results that other stages know: "name", "learning", "forecast", "timings".
+        context: entries of the results that other stages know: "name", "learning", "forecast", "timings", optional "ablation".
 
     Returns:
         What `metrics.json` holds.
@@ -82,6 +83,10 @@ def evaluate(files: StateFiles, bundle: Path, tuned: Path, out: Path, config: Co
         systems.append(entry)
     taken = taken_before(test, log.user, log.item, log.time)
     ndcg = f"ndcg@{k}"
+    best = max(baseline_values, key=lambda name: float(np.nanmean(baseline_values[name][ndcg])))
+    findings = study(
+        task, files, before, bundle, tuned, lists, all_lists[best], taken, config.cluster, (val_from, test_from)
+    )  # fmt: skip
     results = plain(
         {
             "name": context["name"],
@@ -96,6 +101,8 @@ def evaluate(files: StateFiles, bundle: Path, tuned: Path, out: Path, config: Co
                 test, all_lists, user_segments(test), item_segments(test, task.popularity, taken), k=k, reps=200
             ),
             "validation": {name: float(np.nanmean(x)) for name, x in val_values.items()},
+            "findings": findings,
+            "ablation": context.get("ablation"),
             "learning": context["learning"],
             "forecast": context["forecast"],
             "data": manifest,

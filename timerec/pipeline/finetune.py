@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import time as clock
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from timerec.training.finetune_loop import START, Plan, finetune_distributed
 from timerec.training.requests import TrainingRequests, between, draw
 from timerec.training.rules import SNAPSHOTS, segments
 from timerec.training.sources import StateFiles
+from timerec.training.tables import FILE as TABLES
 from timerec.training.tables import save_tables
 
 TUNED, FINAL, SHAPE, METRICS = "tuned.safetensors", "model.safetensors", "shape.json", "metrics.json"
@@ -36,7 +38,9 @@ FEWEST = 20  # training requests without which nothing can be learnt
 SCALES = 256  # requests on which the scales of features are measured
 
 
-def finetune(prepared: Path, encoded: Path, forecast: Path, out: Path, config: Config) -> dict[str, Any]:
+def finetune(
+    prepared: Path, encoded: Path, forecast: Path, out: Path, config: Config, tables: Path | None = None
+) -> dict[str, Any]:
     """Fit item-to-item tables and the joint model; tuned on events before validation, continued up to the test.
 
     Args:
@@ -44,6 +48,7 @@ def finetune(prepared: Path, encoded: Path, forecast: Path, out: Path, config: C
         out: receives `tuned.safetensors` (events before validation only), `model.safetensors` (continued through validation),
             `tables.safetensors`, `shape.json`, `metrics.json`; and with `encoder.tuning: lora` the renewed text vectors and
             the adapter.
+        tables: folder of another training on the same log, whose item-to-item tables are taken over.
 
     Returns:
         What `metrics.json` holds: the learning curve, the chosen segment, sizes and seconds.
@@ -51,6 +56,9 @@ def finetune(prepared: Path, encoded: Path, forecast: Path, out: Path, config: C
     Raises:
         DataError: there are too few requests to learn from.
     """
+    unread = [name for name in ("sequence", "text") if name in config.fusion.without]
+    if unread and config.encoder.tuning == "lora":
+        raise DataError(f"fusion.without names {unread[0]}, which leaves encoder.tuning=lora nothing to learn: set it to frozen")
     began = clock.perf_counter()
     connect(config.cluster.address)
     out.mkdir(parents=True, exist_ok=True)
@@ -60,11 +68,14 @@ def finetune(prepared: Path, encoded: Path, forecast: Path, out: Path, config: C
     vectors = encoded / "vectors.npy"
     past = log.event_time[log.event_time < val_from]
     moments = np.append(np.quantile(past, SNAPSHOTS).astype(np.int64), [val_from, test_from])
-    save_tables(out, similar.fit(log, moments), reduce.fit(np.load(vectors), config.train.seed))
+    if tables is None:
+        save_tables(out, similar.fit(log, moments), reduce.fit(np.load(vectors), config.train.seed))
+    else:
+        shutil.copy(tables / TABLES, out / TABLES)
     tables_seconds = clock.perf_counter() - began
 
     files = StateFiles(prepared, vectors, forecast, out)
-    state = files.open()
+    state = files.open().without(config.fusion.without)
     plan = _plan(state, files, config, out, val_from, test_from)
     found = finetune_distributed(plan, out / "train", f"finetune-{_fingerprint(plan, manifest)}")
     for name in (TEXT, TUNED_TEXT, ADAPTER):  # an earlier training's

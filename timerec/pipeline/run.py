@@ -16,6 +16,7 @@ import timerec
 from timerec.bundle import RunFolders, write_bundle
 from timerec.config import Config
 from timerec.data.cluster import connect
+from timerec.pipeline.ablate import ablation_of
 from timerec.pipeline.encode import encode
 from timerec.pipeline.evaluate import evaluate
 from timerec.pipeline.finetune import FINAL, TEXT, TUNED, finetune
@@ -96,6 +97,7 @@ def run(
         "learning": _learning(folders),
         "forecast": _forecast(folders),
         "timings": stages.seconds,
+        "ablation": ablation_of(out),
     }
     tuned = folders.finetuned / TUNED
     stages.do(
@@ -133,6 +135,7 @@ def judge(run_folder: Path, out: Path, config: Config) -> dict[str, Any]:
         raise DataError(f"{run_folder}: holds no finished run: give the --out folder of `timerec run`")
     timings = json.loads((run_folder / SUMMARY).read_text())["seconds"] if (run_folder / SUMMARY).exists() else {}
     context = {"name": run_folder.name, "learning": _learning(folders), "forecast": _forecast(folders), "timings": timings}
+    context["ablation"] = ablation_of(run_folder)
     tuned = folders.finetuned / TUNED
     return _judged(evaluate(state_files(folders), run_folder / "bundle", tuned, out, config, context))
 

@@ -110,7 +110,7 @@ def _worker(settings: dict[str, Any]) -> None:
     context = train.get_context()
     rank, workers = context.get_world_rank(), context.get_world_size()
     torch.manual_seed(config.train.seed + rank)
-    state = settings["files"].open()
+    state = settings["files"].open().without(config.fusion.without)
     shape = Shape(**settings["shape"])
     model = JointModel(shape)
     model.load_state_dict(load_file(settings["start"]))

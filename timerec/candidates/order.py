@@ -1,0 +1,27 @@
+"""In which order the events of a history, or of an item, are read: the latest first, or in one that knows nothing of time."""
+
+from __future__ import annotations
+
+from numba import njit
+
+
+@njit(cache=True)
+def stride(known):
+    """A step through `known` events that visits each once, far from the event before: prime to `known`, near its golden section.
+
+    Read with this step, the first n of a slab are spread over all of it, so that they say nothing of what was late.
+    """
+    step = max(1, int(known * 0.6180339887498949))
+    while True:
+        a, b = known, step
+        while b:
+            a, b = b, a % b
+        if a <= 1 or known <= 1:
+            return step
+        step += 1
+
+
+@njit(cache=True)
+def place(k, known, step):
+    """Place of the k-th event to be read of `known` events in order of time; step 0 reads the latest first."""
+    return (k * step) % known if step else known - 1 - k

@@ -1,0 +1,88 @@
+"""A source left out: which columns of the features go with it, and how the candidates are chosen then.
+
+The columns stay where they are and are read as their average in training, so that one kernel and one layout serve every model;
+what was left out travels with the model's shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import NamedTuple
+
+from timerec.candidates import context, habit, momentum, neighbours, similar, text
+
+H = 8  # half-lives
+
+# what is left of each block when nothing may say when; attributes and forecasts are seen to in `dropped`
+TIMELESS = {
+    "taste": {"around", "basket", "around_lift", "basket_lift", "similar_slow", "text_recent", "text_profile", "text_nearest"},
+    "habit": {"item_has", "item_count", "item_mean_value", "category_count", "category_share"},
+    "momentum": {"count", "mean_value", "repeat_rate"},
+    "context": {"history", "basket", "repeats", "cold", "popularity", "distinct"},
+}
+_KNOWN = {
+    "taste": {*neighbours.FEATURES, *similar.FEATURES, *text.FEATURES},
+    "habit": {*habit.ITEM_FEATURES, *habit.CATEGORY_FEATURES},
+    "momentum": {*momentum.ITEM_FEATURES, *momentum.CATEGORY_FEATURES},
+    "context": {*context.FEATURES},
+}
+
+
+class Offer(NamedTuple):
+    """How candidates are chosen; a NamedTuple, so that compiled kernels take it as it is."""
+
+    own: bool = True  # the user's own items
+    timeless: bool = False  # histories are read as sets: no order, no decay, own items by count
+    trend_from: int = 0  # first half-life whose trending list counts
+
+
+def offer(without: Collection[str]) -> Offer:
+    """The choice of candidates where the sources `without` are left out.
+
+    Without time there is one trending list, that of the longest half-life, which is nearly popularity of all time.
+    """
+    timeless = "time" in without
+    first = H if "momentum" in without else H - 1 if timeless else 0
+    return Offer("habit" not in without, timeless, first)
+
+
+def dropped(names: list[str], groups: dict[str, slice], without: Collection[str]) -> list[int]:
+    """Places of the feature columns that go with the sources `without`.
+
+    Args:
+        names, groups: as in `timerec.candidates.pairs.Layout`.
+    """
+    gone: set[int] = set()
+    moment = groups["momentum"]
+    core = moment.start + len(momentum.ITEM_FEATURES) + len(momentum.CATEGORY_FEATURES)
+    end = core
+    while [name.rpartition("_")[2] for name in names[end : end + 3]] == ["level", "change", "known"]:
+        end += 3
+    blocks = {"taste": groups["taste"], "habit": groups["habit"], "momentum": slice(moment.start, core)}
+    if "time" in without:
+        for group, span in blocks.items():
+            timed = _KNOWN[group] - TIMELESS[group]
+            gone.update(j for j in range(span.start, span.stop) if names[j] in timed)
+        gone.update(range(core + 1, end, 3))  # an attribute against its own past
+        gone.update(range(end, moment.stop))
+    if "habit" in without:
+        gone.update(range(*groups["habit"].indices(len(names))))
+    if "momentum" in without:
+        gone.update(range(moment.start, core))
+    if "attributes" in without:
+        gone.update(range(core, end))
+    if "forecast" in without:
+        gone.update(range(end, moment.stop))
+    if "text" in without:
+        taste = groups["taste"]
+        gone.update(j for j in range(taste.start, taste.stop) if names[j] in text.FEATURES)
+    if "category" in without:
+        gone.update(j for j in range(groups["habit"].start, groups["habit"].stop) if names[j] in habit.CATEGORY_FEATURES)
+        gone.update(range(core - len(momentum.CATEGORY_FEATURES), core))
+    return sorted(gone)
+
+
+def dropped_context(names: list[str], without: Collection[str]) -> list[int]:
+    """Places of the context's columns that go with the sources `without`: those that know the hour, gaps and ages."""
+    timed = _KNOWN["context"] - TIMELESS["context"] if "time" in without else set()
+    return [j for j, name in enumerate(names) if name in timed]

@@ -1,0 +1,127 @@
+"""The findings in sentences. Only what an interval holds apart from zero is said to be so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from timerec.evaluation.findings import ENOUGH
+
+Entry = dict[str, Any]
+MEANING = {
+    "taste": "taste (what goes with the history)",
+    "momentum": "momentum (where items are heading)",
+    "habit": "habit (the person's own rhythm)",
+    "context": "context (the moment and the person)",
+}
+
+
+def findings_words(found: Entry, k: int, baseline: str) -> dict[str, list[str]]:
+    """Sentences by part: "shares", "against", "calibration", "popularity", "age"; of the parts of `found` that are there.
+
+    Args:
+        found: as `timerec.pipeline.study.study` gives it.
+        baseline: title of the best baseline.
+    """
+    said = {
+        "shares": lambda part: [_shares(part, k)],
+        "against": lambda part: _against(part, baseline),
+        "calibration": lambda part: [_calibration(part)],
+        "popularity": lambda part: [_popularity(part)],
+        "age": _age,
+    }
+    return {name: words(found[name]) for name, words in said.items() if found.get(name)}
+
+
+def _shares(part: Entry, k: int) -> str:
+    ranked = sorted(part["groups"].items(), key=lambda pair: -pair[1])
+    first, *rest = [f"{MEANING[name]} {100 * share:.0f}\u00a0%" for name, share in ranked]
+    return (
+        f"The largest part of the score of a top-{k} item comes from {first}, then {', '.join(rest)}: mean shares of the "
+        f"absolute Shapley values over {part['pairs']:,} items of {part['requests']:,} test requests."
+    )
+
+
+def _against(rows: list[Entry], baseline: str) -> list[str]:
+    said = []
+    for verdict, words in (("behind", "behind"), ("ahead", "ahead")):
+        chosen = sorted((row for row in rows if row["verdict"] == verdict), key=lambda row: row["difference"])
+        if verdict == "ahead":
+            chosen.reverse()
+        parts = [f"{row['title'].lower()} ({_signed(row['difference'])}, {_ends(row)})" for row in chosen]
+        if parts:
+            said.append(f"Against {baseline.lower()} the model is {words} for {'; '.join(parts)}.")
+        elif verdict == "behind":
+            said.append(f"There is no segment and no week in which it is clearly behind {baseline.lower()}.")
+    unclear = [row["title"].lower() for row in rows if row["verdict"] == "open" and row["users"] >= ENOUGH]
+    if unclear:
+        said.append(f"Not to be told from chance: {'; '.join(unclear)}.")
+    few = [row["title"].lower() for row in rows if row["users"] < ENOUGH]
+    if few:
+        said.append(f"Too few users (fewer than {ENOUGH}) to say anything: {'; '.join(few)}.")
+    return said
+
+
+def _calibration(part: Entry) -> str:
+    said, found = part["said"], part["found"]
+    way = "more than" if said > found else "less than"
+    return (
+        f"Read as probabilities (softmax over the candidates), scores say {100 * said:.1f}\u00a0% on average for an item of "
+        f"a list, {way} the {100 * found:.1f}\u00a0% of what was taken that went to it; the expected calibration error is "
+        f"{100 * part['error']:.1f} points. Scores are made for order, not as probabilities."
+    )
+
+
+def _popularity(part: Entry) -> str:
+    top, new = part["tenths"][-1], part["tenths"][0]
+    lift = part["lift"]
+    way = "more popular than" if lift > 0 else "less popular than"
+    factor = 2.718281828459045 ** abs(lift)
+    return (
+        f"What is recommended is {way} what is taken, by a factor of {factor:.2f} in the geometric mean of earlier events. "
+        f"The most popular tenth of the catalogue makes up {100 * top['recommended']:.0f}\u00a0% of the lists and "
+        f"{100 * top['taken']:.0f}\u00a0% of what was taken; items without an event before the cut "
+        f"{100 * new['recommended']:.1f}\u00a0% and {100 * new['taken']:.1f}\u00a0%."
+    )
+
+
+def _age(part: Entry) -> list[str]:
+    older, frozen = part["older"], part["frozen"]
+    days = f"{part['older_days']:.0f} days" if part["older_days"] >= 2 else f"{24 * part['older_days']:.0f} hours"
+    said = [
+        f"Weights fitted {days} earlier, with the same live counters, "
+        + _lost(older, f"cost {-_f(older):.4f}", f"are better by {_f(older):.4f}")
+        + f" ({_ends(older)}), on {part['requests']:,} sampled test requests.",
+        "The same weights with the log frozen at the end of fitting, as a system without live counters would have it, "
+        + _lost(frozen, f"lose {-_f(frozen):.4f}", f"gain {_f(frozen):.4f}")
+        + f" ({_ends(frozen)}).",
+    ]
+    weeks = [week for week in part["weeks"] if week["users"] >= ENOUGH]
+    if len(weeks) > 1:
+        first, last = weeks[0], weeks[-1]
+        said.append(
+            f"Without live counters the loss is {first['lost']['difference']:.4f} ({_ends(first['lost'])}) in week "
+            f"{first['week'] + 1} after the fit and {last['lost']['difference']:.4f} ({_ends(last['lost'])}) in week "
+            f"{last['week'] + 1}."
+        )
+    return said
+
+
+def _f(row: Entry) -> float:
+    """What the other gains over the fresh one."""
+    return -float(row["difference"])
+
+
+def _lost(row: Entry, worse: str, better: str) -> str:
+    if row["low"] > 0:
+        return worse
+    if row["high"] < 0:
+        return better
+    return f"make no clear difference ({_signed(_f(row))})"
+
+
+def _ends(row: Entry) -> str:
+    return f"{_signed(row['low'])} to {_signed(row['high'])}"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.4f}".replace("-", "−")
