@@ -73,7 +73,7 @@ def test_table_of_segments():
         assert row["requests"] == mask.sum()
         assert row["users"] == len(np.unique(requests.user[mask]))
         for name, x in values.items():
-            assert row["systems"]["s"][name] == interval(x[mask], requests.user[mask], 20)._asdict()
+            assert row["systems"]["s"][name] == pytest.approx(interval(x[mask], requests.user[mask], 20)._asdict())
     assert table[2]["requests"] == 0
     assert table[2]["systems"] == {}
     recalls = []

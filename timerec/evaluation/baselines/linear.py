@@ -101,7 +101,8 @@ class Linear:
         order = np.lexsort((requests.time, requests.user))  # a user's history is added up once, as it grows
         _walk(
             order, requests.user, requests.time, self.table, self.taken.members, self.taken.place, self.fade, *self.own,
-            log.user_start, log.item, log.time, log.repeats, self.popularity, self.available, bounds, place, pair_item, out, pair_score,
+            log.user_start, log.item, log.time, log.repeats, self.popularity, self.available, bounds, place, pair_item, out,
+            pair_score,
         )  # fmt: skip
 
 

@@ -10,7 +10,6 @@ from timerec.evaluation.baselines.base import Baseline, History
 from timerec.evaluation.metrics import ranking_metrics
 from timerec.evaluation.protocol import Requests
 
-
 TUNING = 2_000  # validation requests on which a grid is tried, at most
 
 
