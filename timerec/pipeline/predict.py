@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import ray.data
 import torch
 from numpy.typing import NDArray
@@ -49,7 +50,10 @@ class _Worker:
         return Engine(state, Bundle.open(self._bundle, verify=False).model(state, weights), self._device)
 
     def __call__(self, rows: pa.Table) -> pa.Table:
-        job = rows["job"][0].as_py()
+        jobs = pc.unique(rows["job"]).to_pylist() or [0]  # one, unless Ray has put blocks together
+        return pa.concat_tables([self._answer(rows.filter(pc.equal(rows["job"], job)), job) for job in jobs])
+
+    def _answer(self, rows: pa.Table, job: int) -> pa.Table:
         k = self._systems[job][2]
         users, times = rows["user"].to_numpy().astype(np.int32), rows["time"].to_numpy()
         pairs = rows["pairs"].combine_chunks()
@@ -120,10 +124,9 @@ def answer_jobs(bundle: Path, jobs: list[Job], cluster: ClusterConfig | None = N
         num_gpus=gpus or None,
     )
     parts: Iterable[Any] = found.iter_batches(batch_size=None, batch_format="pyarrow")
-    for part in parts:
+    for number, part in ((job, part.filter(pc.equal(part["job"], job))) for part in parts for job in range(len(jobs))):
         if not part.num_rows:
             continue
-        number = part["job"][0].as_py()
         (items, scores, pair_scores), start, k = out[number], starts[number], jobs[number].k
         row = part["row"].to_numpy()
         items[row] = part["items"].combine_chunks().flatten().to_numpy().reshape(-1, k) if k else 0

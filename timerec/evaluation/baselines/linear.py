@@ -23,7 +23,6 @@ from timerec.evaluation.protocol import Pairs, Requests
 ITEMS = 6_000  # most frequent items that have weights: their table is dense, and EASE takes its inverse
 TAKEN = 2_000  # items of one user from which the tables learn, at most: the work grows with their square
 VISITS = (1.0, 4.0, 16.0, 1e9)  # half-lives of an item in the history, in visits
-L2 = (200.0, 1_000.0, 4_000.0)
 LENGTH = 0.75  # BM25's b: how far users with long histories count less
 
 
@@ -57,6 +56,7 @@ class Linear:
     name: str
     title: str
     grid: list[dict[str, float]]
+    tuning = 500  # validation requests for the grid: each adds up the rows of a whole history
 
     def weights(self, log: History, cut: int, params: dict[str, float]) -> tuple[Taken, NDArray[np.float32]]:
         """The columns, and the weights [M, M] from the item of each row to the item of each column."""
@@ -117,10 +117,8 @@ class ItemKNN(Linear):
     title = "Item kNN"
 
     def __init__(self) -> None:
-        self.grid = [
-            {"bm25_weight": float(kind), "neighbours": float(k), "visits": visits}
-            for kind, k, visits in product((0, 1), (50, 400), VISITS)
-        ]
+        kinds = [(0.0, 50.0, VISITS), (0.0, 400.0, VISITS), (1.0, 400.0, VISITS[::3])]
+        self.grid = [{"bm25_weight": bm25, "neighbours": k, "visits": visits} for bm25, k, spans in kinds for visits in spans]
         self._together: dict[tuple[int, float], tuple[Taken, NDArray[np.float32]]] = {}
 
     def weights(self, log: History, cut: int, params: dict[str, float]) -> tuple[Taken, NDArray[np.float32]]:
@@ -158,7 +156,8 @@ class Ease(Linear):
     title = "EASE"
 
     def __init__(self) -> None:
-        self.grid = [{"l2_weight": l2, "visits": visits} for l2, visits in product(L2, VISITS)]
+        points = [(1_000.0, VISITS), (200.0, VISITS[2:]), (4_000.0, VISITS[:2])]
+        self.grid = [{"l2_weight": l2, "visits": visits} for l2, spans in points for visits in spans]
         self._fitted: dict[tuple[int, float], tuple[Taken, NDArray[np.float32]]] = {}
 
     def weights(self, log: History, cut: int, params: dict[str, float]) -> tuple[Taken, NDArray[np.float32]]:
@@ -178,8 +177,8 @@ class EasePersonal(Ease):
 
     def __init__(self, ease: Ease) -> None:
         self.grid = [
-            {"l2_weight": L2[1], "visits": visits, "half_life": float(span), "weight": weight}
-            for visits, span, weight in product(VISITS[1:], (DAY, 30 * DAY, 120 * DAY), (0.01, 0.1, 1.0))
+            {"l2_weight": 1_000.0, "visits": visits, "half_life": float(span), "weight": weight}
+            for visits, span, weight in product((4.0, 1e9), (DAY, 30 * DAY, 120 * DAY), (0.1, 1.0))
         ]
         self._fitted = ease._fitted  # the same weights: each is fitted once
 

@@ -10,7 +10,7 @@ from timerec.evaluation.baselines.base import Baseline, History
 from timerec.evaluation.metrics import ranking_metrics
 from timerec.evaluation.protocol import Requests
 
-TUNING = 2_000  # validation requests on which a grid is tried, at most
+TUNING = 1_000  # validation requests on which a grid is tried, at most, where the baseline does not say fewer
 
 
 class Tuned(NamedTuple):
@@ -27,7 +27,7 @@ def tune(baseline: Baseline, log: History, val_requests: Requests, *, val_cut: i
         val_cut, test_cut: unix seconds; the grid is judged by what is fitted before the first. Of equal points the
             first wins.
     """
-    some = sample(val_requests, TUNING)
+    some = sample(val_requests, getattr(baseline, "tuning", TUNING))
     tried = []
     for params in baseline.grid:
         if len(baseline.grid) == 1:  # nothing to choose
