@@ -149,11 +149,16 @@ def finetune(
 
 
 @app.command()
-def evaluate(run_folder: Path, out: Out, config: ConfigFile = None, set_: Overrides = None, address: Address = "") -> None:
+def evaluate(
+    run_folder: Path, out: Out, config: ConfigFile = None, set_: Overrides = None, address: Address = "",
+    baseline: Annotated[list[str] | None, typer.Option(help="a recommender of your own, module:function")] = None,
+) -> None:  # fmt: skip
     """Stage 5: judge a finished run again, for example with other requests."""
     from timerec.pipeline.run import judge
 
-    print(json.dumps(judge(run_folder, out, _settings("", config, set_, 0, address))))
+    settings = _settings("", config, set_, 0, address)
+    settings.evaluate.baselines += baseline or []
+    print(json.dumps(judge(run_folder, out, settings)))
 
 
 @app.command()

@@ -112,6 +112,10 @@ class EvaluateConfig(_Section):
     requests: int = Field(5000, ge=1, description="requests sampled from each split")
     seed: int = Field(17, description="of the sampled requests")
     bootstrap: int = Field(1000, ge=10, description="resamples of users behind an interval")
+    baselines: list[str] = Field(default_factory=list, description="own baselines beside the standard ones, as module:function")
+    peers: list[Literal["als", "lightgbm"]] = Field(
+        default_factory=list, description="learnt systems to judge beside it; they need `pip install 'timerec[peers]'`"
+    )
 
 
 class ClusterConfig(_Section):

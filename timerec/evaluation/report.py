@@ -173,8 +173,8 @@ def _short(interval: dict[str, float | None]) -> str:
 
 
 def _setting(value: float, key: str) -> str:
-    """A tuned parameter in words; weights have no unit, all others are seconds."""
-    if "weight" in key:
+    """A tuned parameter in words; windows and half-lives are seconds, all others have no unit."""
+    if "half_life" not in key and "window" not in key:
         return f"{value:g}"
     unit, size = next((unit, size) for unit, size in (("days", DAY), ("hours", HOUR), ("seconds", 1)) if value >= size)
     number = f"{value / size:g}"
