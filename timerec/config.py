@@ -57,6 +57,7 @@ class ForecasterConfig(_Section):
 
     kind: Literal["gru", "lstm", "none"] = Field("gru", description="recurrent cell; none: trend and period only")
     horizons: int = Field(4, ge=1, le=24, description="steps ahead")
+    members: int = Field(2, ge=1, le=16, description="networks side by side that are averaged")
     hidden: int = Field(32, ge=8, description="size of the recurrent state")
     epochs: int = Field(20, ge=1, description="passes over the series, at most")
     learning_rate: float = Field(3e-3, gt=0, description="of AdamW")

@@ -96,7 +96,8 @@ def build(series: ItemSeries, model: RecurrentForecaster | None) -> ForecastFeat
         state = levels(y)
         columns = _own(y, state, period)
         if model is not None:
-            forecast = forecasts(model, y, state, series.first_step[items], series.origin)
+            beside = series.dense_beside(items)
+            forecast = forecasts(model, y, state, series.first_step[items], series.origin, beside)[..., 0]
             momentum = np.log((forecast[..., :1] + FLOOR) / (state.means[LEVEL][..., None] + FLOOR))
             columns = np.concatenate([np.log1p(forecast), momentum, columns], axis=-1)
         values[series.offsets[items[0]] : series.offsets[items[-1] + 1]] = series.ragged(columns, items)
@@ -104,11 +105,17 @@ def build(series: ItemSeries, model: RecurrentForecaster | None) -> ForecastFeat
 
 
 def forecasts(
-    model: RecurrentForecaster, y: NDArray[np.float32], state: Levels, first: NDArray[np.int32], origin: int
+    model: RecurrentForecaster,
+    y: NDArray[np.float32],
+    state: Levels,
+    first: NDArray[np.int32],
+    origin: int,
+    beside: NDArray[np.float32],
 ) -> NDArray[np.float32]:
-    """Forecasts [T, n, H] of the series y [T, n] (n at most CHUNK) at the end of every step."""
+    """Point forecast and quantiles [T, n, H, 1 + Q] of the series y [T, n] (n at most CHUNK) at the end of every step."""
     net = model.architecture
     x = inputs(y, state, first, origin, net.step, net.horizons, net.yearly)
+    x = np.concatenate([x, beside], axis=-1)
     missing = CHUNK - y.shape[1]
     x = np.pad(x, ((0, 0), (0, missing), (0, 0)))
     scale = np.pad(state.scale, ((0, 0), (0, missing)))
