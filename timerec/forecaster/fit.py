@@ -23,8 +23,8 @@ PATIENCE = 5  # epochs without a better validation loss
 def loss_sums(outputs: Tensor, target: Tensor, weight: Tensor, scale: Tensor) -> Tensor:
     """Weighted sum of the loss and of the weights, [2], of outputs [M, T, n, H, 1 + Q] and targets [T, n, H].
 
-    Of the point forecast |e| / sqrt(scale) + 0.1 e^2 / scale^1.5: both terms grow with the square root of an item's level, between
-    counting every item alike (RMSSE, MASE) and every unit alike (WAPE). Of the quantiles the pinball loss / sqrt(scale)
+    Of the point forecast |e| / sqrt(scale) + 0.1 e^2 / scale^1.5: both terms grow with the square root of an item's level,
+    between counting every item alike (RMSSE, MASE) and every unit alike (WAPE). Of the quantiles the pinball loss / sqrt(scale)
     (Koenker & Bassett 1978).
     """
     error, root = outputs - target[..., None], scale.sqrt().unsqueeze(-1)
@@ -153,9 +153,7 @@ class Fitting:
 def architecture(config: ForecasterConfig, series: ItemSeries, fit_until_step: int) -> Architecture:
     """The network for these settings; the time of year is read only where the fit sees two years or more."""
     yearly = fit_until_step * series.step >= 2 * YEAR
-    return Architecture(
-        config.kind, config.hidden, config.horizons, series.step, bool(yearly), series.n_beside, config.members
-    )
+    return Architecture(config.kind, config.hidden, config.horizons, series.step, bool(yearly), series.n_beside, config.members)
 
 
 def batches(n_series: int, width: int, batch_size: int) -> int:

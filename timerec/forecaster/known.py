@@ -64,7 +64,7 @@ def _walk(offsets, first_step, start, time, value, ends, step, out):
 def category_columns(series: ItemSeries, category: NDArray[np.integer]) -> NDArray[np.float32]:
     """How an item's category and all items together fare for each row of `series.y`: float32 [total, 4].
 
-    Logs of the exponentially weighted means of half-lives 1 and 2 over that of 8 steps, of the category's sum and of everything's.
+    Logs of the exponentially weighted means of half-lives 1 and 2 over that of 8 steps, of the category's and of all sums.
 
     Args:
         category: index of each item's category [n_items].
