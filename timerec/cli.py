@@ -134,7 +134,7 @@ def forecast(
     cut = seconds(fit_until, "--fit-until")
     if cut is None:
         cut = int(_manifest(prepared)["val_from"])
-    print(json.dumps(stage(prepared, out, settings.forecaster, settings.cluster, cut)))
+    print(json.dumps(stage(prepared, out, settings.forecaster, settings.cluster, cut, settings.train.seed)))
 
 
 @app.command()
