@@ -2,8 +2,8 @@
 
     python -m bench.scale [--events 10000000] [--items 200000] [--users 400000] [--folder DIR] [--set section.key=value]…
 
-The log is skewed as large shops are: item popularity falls with its rank as a power, and the ranks turn over from week to week; user
-activity is log-normal; a visit is a basket; people come back to a few of their own items; most titles are short and many are alike.
+The log is skewed as large shops are: item popularity falls with its rank as a power, and the ranks turn over from week to week;
+user activity is log-normal; a visit is a basket; people come back to a few of their own items; titles are short and many are alike.
 Memory is the proportional set size (PSS) of this process and all below it, polled. Prints a table and, last, JSON.
 """
 
@@ -117,7 +117,7 @@ def write_log(folder: Path, events: int, n_items: int, n_users: int, seed: int =
         pq.write_table(table, folder / "interactions" / f"part-{number:05d}.parquet")
     item = np.arange(n_items)
     noun, word = rng.integers(0, NOUNS, n_items), rng.integers(0, len(ADJECTIVES), n_items)
-    titles = [f"{ADJECTIVES[w]} thing {n} size {i % 40}" for w, n, i in zip(word, noun, item, strict=True)]
+    titles = [f"{ADJECTIVES[w]} thing {n} size {i % 10}" for w, n, i in zip(word, noun, item, strict=True)]
     pd.DataFrame({"item_id": item, "title": titles, "category": [f"kind {n}" for n in noun]}).to_parquet(folder / "items.parquet")
 
 
