@@ -3,7 +3,7 @@
     python -m bench.scale [--events 10000000] [--items 200000] [--users 400000] [--folder DIR] [--set section.key=value]…
 
 The log is skewed as large shops are: item popularity falls with its rank as a power, and the ranks turn over from week to week;
-user activity is log-normal; a visit is a basket; people come back to a few of their own items; titles are short and many are alike.
+user activity is log-normal; a visit is a basket; people come back to a few of their own items; titles are short, many are alike.
 Memory is the proportional set size (PSS) of this process and all below it, polled. Prints a table and, last, JSON.
 """
 
