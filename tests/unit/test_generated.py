@@ -10,7 +10,7 @@ import pytest
 
 from timerec.clock import DAY, HOUR, WEEK
 from timerec.data.sources import generated
-from timerec.data.sources.process import LIST, Items, Strength, Users, walk
+from timerec.data.sources.process import LIST, Items, Strength, Users, parts, walk
 from timerec.schema import DataError
 
 N, KINDS, ORIGIN = 30, 3, generated.START
@@ -68,6 +68,12 @@ def test_the_stored_lists_rank_by_the_formula(repeats: bool) -> None:
         for r in range(users.start[u], users.start[u + 1]):
             value = utilities(items, users, strength, u, int(users.time[r]), last)
             order = np.argsort(-value, kind="stable")[: min(LIST, int(np.isfinite(value).sum()))]
+            told = sum(
+                parts(
+                    items, users, strength, ORIGIN, u, int(users.time[r]), np.array([last.get(i, -1) for i in range(N)])
+                ).values()
+            )
+            np.testing.assert_allclose(told[np.isfinite(value)], value[np.isfinite(value)], rtol=1e-9)
             share = np.exp(value - value.max()) / np.exp(value - value.max()).sum()
             assert walked.best[r, : len(order)].tolist() == order.tolist() and (walked.best[r, len(order) :] == -1).all()
             np.testing.assert_allclose(walked.probability[r, : len(order)], share[order], rtol=1e-5)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -96,6 +96,32 @@ KINDS: dict[str, Kind] = {
 }  # fmt: skip
 
 
+class Drawn(NamedTuple):
+    """A process and what came of it."""
+
+    items: Items
+    users: Users
+    strength: Strength
+    walked: Walk
+
+
+def draw(kind: str, users: int = 0, items: int = 0, events: int = 0, seed: int = 0) -> Drawn:
+    """Draw everything of a data set but names and prices; the arguments are those of `write`."""
+    if kind not in KINDS:
+        raise DataError(f"--kind {kind}: choose one of {', '.join(KINDS)}")
+    what = KINDS[kind]
+    users, items, events = users or what.users, items or what.items, events or what.events
+    if users < 2 or items < LIST or events < FEWEST:
+        raise DataError(f"--users {users} --items {items} --events {events}: at least 2 users, {LIST} items, {FEWEST} events")
+    rng = np.random.default_rng([seed, list(KINDS).index(kind)])
+    catalogue = _items(rng, what, items)
+    people = _users(rng, what, users, events)
+    strength = Strength(
+        what.fade, what.rise_days * DAY, what.promotion, what.due, what.dip, what.loyal, what.look, float(what.repeats)
+    )
+    return Drawn(catalogue, people, strength, walk(rng, catalogue, people, strength, START))
+
+
 def write(out: Path, kind: str, users: int = 0, items: int = 0, events: int = 0, seed: int = 0) -> dict[str, Any]:
     """Write a data set directory of this kind, and `truth.parquet` beside its tables.
 
@@ -112,19 +138,9 @@ def write(out: Path, kind: str, users: int = 0, items: int = 0, events: int = 0,
     Raises:
         DataError: an unknown kind, or sizes that give no log.
     """
-    if kind not in KINDS:
-        raise DataError(f"--kind {kind}: choose one of {', '.join(KINDS)}")
-    what = KINDS[kind]
-    users, items, events = users or what.users, items or what.items, events or what.events
-    if users < 2 or items < LIST or events < FEWEST:
-        raise DataError(f"--users {users} --items {items} --events {events}: at least 2 users, {LIST} items, {FEWEST} events")
-    rng = np.random.default_rng([seed, list(KINDS).index(kind)])
-    catalogue = _items(rng, what, items)
-    people = _users(rng, what, users, events)
-    strength = Strength(
-        what.fade, what.rise_days * DAY, what.promotion, what.due, what.dip, what.loyal, what.look, float(what.repeats)
-    )
-    walked = walk(rng, catalogue, people, strength, START)
+    made = draw(kind, users, items, events, seed)
+    what, rng = KINDS[kind], np.random.default_rng([seed, len(KINDS)])
+    catalogue, people, walked = made.items, made.users, made.walked
     tables = {"interactions": _events(rng, what, people, walked), "items": _titles(rng, what, catalogue)}
     if what.promotion:
         tables["item_attributes"] = _prices(rng, catalogue)

@@ -96,6 +96,31 @@ def walk(rng: np.random.Generator, items: Items, users: Users, strength: Strengt
     return out
 
 
+def parts(
+    items: Items, users: Users, strength: Strength, origin: int, user: int, t: int, last: NDArray[np.int64]
+) -> dict[str, NDArray[np.float64]]:
+    """The utility of every item [I] for a user at t, part by part; the parts sum to it.
+
+    Args:
+        last: int64 [I], unix seconds at which the user last took each item, -1 for never.
+    """
+    of_category = np.empty(items.hour.shape[0])
+    season(items, t, of_category)
+    mine = last >= 0
+    habits = np.zeros(len(last))
+    cycle = items.cycle * users.pace[user]
+    habits[mine] = [habit(t - last[i], cycle[i], strength) for i in np.flatnonzero(mine)]
+    return {
+        "popularity": items.popularity,
+        "taste": users.taste[user][items.category],
+        "style": items.style @ users.style[user],
+        "trend": np.array([trend(items, i, t, strength) for i in range(len(last))]),
+        "season": of_category[items.category],
+        "promotion": strength.promotion * items.promoted[:, (t - origin) // WEEK],
+        "habit": habits,
+    }
+
+
 @njit(cache=True)
 def season(items, t, out):
     """Write hour, weekday and yearly season of every category at t into `out` [K]."""
