@@ -17,7 +17,7 @@ from timerec.config import Config, load_config
 from timerec.schema import DataError
 
 app = typer.Typer(help="Recommendations that know what time it is.", no_args_is_help=True, add_completion=False)
-data_app = typer.Typer(help="Make a data set directory from a packaged real data set.", no_args_is_help=True)
+data_app = typer.Typer(help="Make a data set directory: packaged real data, or generated data.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 console = Console(stderr=True)
 STAGES = 6
@@ -30,6 +30,7 @@ Overrides = Annotated[list[str] | None, typer.Option("--set", help="section.key=
 Address = Annotated[str, typer.Option("--address", help="Ray cluster; without, RAY_ADDRESS or a private local Ray")]
 Workers = Annotated[int, typer.Option("--workers", help="Ray Train workers; 0: one a GPU, or one a core up to two")]
 TimeBlind = Annotated[bool, typer.Option("--time-blind", help="train the whole model without any signal of when too")]
+Size = Annotated[int, typer.Option(help="about so many; 0: as the kind has")]
 Moment = Annotated[str, typer.Option(help="unix seconds or ISO time (UTC)")]
 
 
@@ -47,6 +48,17 @@ def ml_100k(out: Out, wheel: Annotated[Path | None, typer.Option(help="recbole 1
     from timerec.data.sources import movielens as source
 
     console.print(_counts(source.write(out, wheel)))
+
+
+@data_app.command("generated")
+def generated(
+    out: Out, kind: Annotated[str, typer.Option(help="shop, news, video, music or travel")] = "shop",
+    users: Size = 0, items: Size = 0, events: Size = 0, seed: Annotated[int, typer.Option(help="of every draw")] = 0,
+) -> None:  # fmt: skip
+    """A generated log with known truth: `truth.parquet` holds the best possible list of every request."""
+    from timerec.data.sources import generated as source
+
+    console.print(_counts(source.write(out, kind, users, items, events, seed)))
 
 
 @app.command()

@@ -6,6 +6,7 @@ manifest and shown in the report.
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -143,13 +144,13 @@ class Config(_Section):
     cluster: ClusterConfig = Field(default_factory=ClusterConfig)
 
 
-# What a domain knows beforehand. Everything else is measured on the data.
+# What a domain knows beforehand (docs/presets.md says why). Everything else is measured on the data.
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
-    "ecommerce": {"data": {"step": "week"}},
-    "news": {"data": {"step": "hour"}},
-    "video": {"data": {"step": "day", "repeats": "no"}},
-    "music": {"data": {"step": "day", "repeats": "yes"}},
-    "travel": {"data": {"step": "week"}},
+    "ecommerce": {"data": {"step": "week", "event_weights": {"view": 0.2, "cart": 0.5, "purchase": 1.0}}},
+    "news": {"data": {"step": "hour", "event_weights": {"view": 1.0, "like": 2.0, "bookmark": 2.0}}},
+    "video": {"data": {"step": "day", "repeats": "no", "event_weights": {"started": 0.3, "watched": 1.0, "rated": 1.0}}},
+    "music": {"data": {"step": "day", "repeats": "yes", "event_weights": {"play": 1.0, "skip": 0.0}}},
+    "travel": {"data": {"step": "week", "event_weights": {"search": 0.2, "click": 0.3, "book": 1.0}}},
 }
 
 
@@ -165,7 +166,7 @@ def load_config(path: str | Path | None = None, preset: str = "", overrides: lis
     if preset:
         if preset not in PRESETS:
             raise DataError(f"unknown preset '{preset}': choose one of {', '.join(PRESETS)}")
-        _merge(tree, PRESETS[preset])
+        _merge(tree, copy.deepcopy(PRESETS[preset]))
         tree["preset"] = preset
     _merge(tree, from_file)
     for text in overrides or []:

@@ -73,9 +73,7 @@ def _fill(
     length = window.shape[1]
     for r in range(len(users)):
         extra = extra_item[extra_start[r] : extra_start[r + 1]]
-        standard[r], count[r] = request(
-            sources, ws, users[r], times[r], extra, items[r], features[r], best[r], context[r]
-        )
+        standard[r], count[r] = request(sources, ws, users[r], times[r], extra, items[r], features[r], best[r], context[r])
         items[r, count[r] :] = 0
         if users[r] < 0:
             continue

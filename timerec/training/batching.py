@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from timerec.candidates import batch
-from timerec.candidates.batch import Batch
 from timerec.candidates.pairs import workspace
 from timerec.counters import before
 from timerec.model import Inputs, inputs
