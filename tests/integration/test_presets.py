@@ -116,7 +116,6 @@ def test_an_item_nobody_touched_is_scored_once_listed(trained: Trained) -> None:
 
 @pytest.mark.slow
 def test_new_arrivals_are_candidates(trained: Trained) -> None:
-    """Needs a candidate source for what was listed lately."""
     recommender, found, at = lists(trained)
     user = found[Columns.USER].iloc[0]
     offered = set(recommender.recommend([user], at=at, k=250)[Columns.ITEM])

@@ -9,7 +9,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from timerec.candidates import context, habit, momentum, neighbours, similar, text, trending
+from timerec.candidates import arrivals, context, habit, momentum, neighbours, similar, text, trending
+from timerec.candidates.arrivals import Arrivals
 from timerec.candidates.order import stride
 from timerec.candidates.similar import Similar
 from timerec.candidates.without import Offer
@@ -46,6 +47,7 @@ class Sources(NamedTuple):
     forecast: ForecastTable
     similar: Similar
     vectors: NDArray[np.float32]  # [I, D] reduced text vectors, unit rows or zero
+    arrivals: Arrivals
     repeats: bool
     offer: Offer = Offer()
 
@@ -150,7 +152,7 @@ def _add(item, slot, items, count):
 
 
 @njit(cache=True)
-def _choose(sources, ws, own, touched, t, items):
+def _choose(sources, ws, own, touched, t, recent, items):
     """Fill `items` with the standard candidates; returns their number. Own items are left out where nothing repeats."""
     log = sources.log
     slot = ws.candidate_slot
@@ -188,6 +190,11 @@ def _choose(sources, ws, own, touched, t, items):
             if sources.repeats or ws.item_slot[item] < 0:
                 count = _add(item, slot, items, count)
                 taken += 1
+    if sources.offer.arrivals:
+        lately = np.empty(arrivals.LATEST + arrivals.NEAREST, np.int32)
+        for k in range(arrivals.propose(sources.arrivals, sources.vectors, recent, t, lately, np.empty(arrivals.NEAREST))):
+            if sources.repeats or ws.item_slot[lately[k]] < 0:
+                count = _add(lately[k], slot, items, count)
     return count
 
 
@@ -217,7 +224,10 @@ def request(sources, ws, user, t, extra, items, features, best, request_context)
     step = stride(known) if sources.offer.timeless else 0
     touched = neighbours.scan(log, user, begin, known, t, ws.near, ws.touched, seen, step)
     touched = similar.vote(log, sources.similar, begin, known, t, ws.near, 4, ws.touched, touched, step)
-    standard = _choose(sources, ws, own, touched, t, items)
+    depth = sources.vectors.shape[1]
+    recent, centre = np.empty(depth, np.float32), np.empty(depth, np.float32)
+    text.profile(log, sources.vectors, begin, known, recent, centre, step)
+    standard = _choose(sources, ws, own, touched, t, recent, items)
     count = standard
     for j in range(len(extra)):
         count = _add(extra[j], ws.candidate_slot, items, count)
@@ -226,9 +236,6 @@ def request(sources, ws, user, t, extra, items, features, best, request_context)
     overall = np.empty(len(log.half_lives), np.float32)
     scratch = np.empty(len(log.half_lives), np.float32)
     trending.everything(log, t, overall)
-    depth = sources.vectors.shape[1]
-    recent, centre = np.empty(depth, np.float32), np.empty(depth, np.float32)
-    text.profile(log, sources.vectors, begin, known, recent, centre, step)
     context.features(log, begin, known, own, t, request_context, step)
     shared = 0  # categories whose shares are computed: many candidates have the same one
     for c in range(count):
