@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from timerec.bundle import Bundle, RunFolders
 from timerec.candidates import similar
+from timerec.candidates.arrivals import arrivals
 from timerec.candidates.batch import build
 from timerec.candidates.pairs import ForecastTable, Sources, layout, workspace
 from timerec.clock import DAY, WEEK
@@ -118,7 +119,7 @@ def cost(n_items: int, events: int, n_users: int, number: int) -> dict[str, Any]
     log = build_log(user, item, time, ones, ones, n_users=n_users, item_category=category)
     forecast = ForecastTable(np.arange(n_items + 1), np.zeros(n_items, np.int32), np.zeros((n_items, 7), np.float32), START, WEEK)
     vectors = rng.standard_normal((n_items, 32), dtype=np.float32)
-    sources = Sources(log, forecast, similar.fit(log, np.array([START + SPAN // 2])), vectors, True)
+    sources = Sources(log, forecast, similar.fit(log, np.array([START + SPAN // 2])), vectors, arrivals(log), True)
     names, ws = layout([], [f"f{i}" for i in range(7)]), workspace(log)
     chosen = rng.choice(events, number + 64, replace=False)
     chosen = chosen[time[chosen] > START + SPAN // 2][: number // 2 + 64]
