@@ -35,22 +35,32 @@ def faded(log, user, t, visits):
     return x
 
 
-def ease(log, user, t, p):
-    x = taken(log)
+def ease(log, user, t, p, repeats):
+    past = log.time < TEST
+    x = np.zeros((N_USERS, N_ITEMS))
+    np.add.at(x, (log.user[past], log.item[past]), 1)
+    x = np.log1p(x) if repeats else (x > 0).astype(float)
     inverse = np.linalg.inv(x.T @ x + p["l2_weight"] * np.eye(N_ITEMS))
-    table = -inverse / np.diag(inverse)
-    np.fill_diagonal(table, 0)
-    return faded(log, user, t, p["visits"]) @ table
+    if not repeats:
+        table = -inverse / np.diag(inverse)
+        np.fill_diagonal(table, 0)
+        return faded(log, user, t, p["visits"]) @ table
+    mine = (log.user == user) & (log.time < t)
+    counts = np.zeros(N_ITEMS)
+    seconds = sorted(set(log.time[mine].tolist()), reverse=True)
+    for item, s in zip(log.item[mine], log.time[mine], strict=True):
+        counts[item] += 2 ** (-seconds.index(s) / p["visits"])
+    return counts @ (np.eye(N_ITEMS) - p["l2_weight"] * inverse)
 
 
-def ease_personal(log, user, t, p):
+def ease_personal(log, user, t, p, repeats):
     mine = (log.user == user) & (log.time < t)
     own = np.zeros(N_ITEMS)
     np.add.at(own, log.item[mine], 2.0 ** (-(t - log.time[mine]) / p["half_life"]))
-    return ease(log, user, t, p) + p["weight"] * own
+    return ease(log, user, t, p, repeats) + p["weight"] * own
 
 
-def item_knn(log, user, t, p):
+def item_knn(log, user, t, p, repeats):
     x = taken(log)
     users = x.sum(0)
     if p["bm25_weight"]:
@@ -78,7 +88,7 @@ def frequency(log, user, t, p):
     return vector
 
 
-def tifu(log, user, t, p):
+def tifu(log, user, t, p, repeats):
     own = frequency(log, user, t, p)
     others = np.array([frequency(log, v, TEST, p) for v in range(N_USERS)])
     near = others @ own / np.maximum(np.linalg.norm(others, axis=1), 1e-12)
@@ -111,7 +121,7 @@ def test_lists_and_scores_are_those_of_the_formula(kind, params, formula, repeat
     available = history.available(TEST)
     for r in range(len(requests)):
         user, t = int(requests.user[r]), int(requests.time[r])
-        expected = formula(log, user, t, params)
+        expected = formula(log, user, t, params, repeats)
         has = set() if repeats else set(history.before(user, t)[0].tolist())
         offered = [i for i in range(N_ITEMS) if available[i] <= t and i not in has]
         shown = [i for i in ranked[r].tolist() if i >= 0]

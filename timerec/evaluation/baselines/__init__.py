@@ -39,7 +39,7 @@ def standard_baselines(repeats: bool) -> list[Baseline]:
         repeats: whether items that the user already has are on offer; where not, the personal ones have nothing of
             their own to offer and would only repeat the popularity, so they are left out.
     """
-    ease = Ease()
+    ease = Ease(repeats)
     baselines: list[Baseline] = [AllTimePopularity(), RecentPopularity(), DecayedPopularity()]
     own: list[Baseline] = [PersonalFrequency(), PersonalDecayed(), PersonalTrending(), TifuKNN(), EasePersonal(ease)]
     return baselines + [ItemKNN(), ease] + (own if repeats else [])

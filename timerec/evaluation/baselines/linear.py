@@ -31,6 +31,7 @@ class Taken(NamedTuple):
 
     start: NDArray[np.int64]  # [U + 1]
     column: NDArray[np.int32]  # ascending within a user
+    events: NDArray[np.int64]  # of the user with the item
     members: NDArray[np.int32]  # [M] the items that columns stand for
     place: NDArray[np.int64]  # [n_items] column of an item, -1 for the rare
 
@@ -42,12 +43,12 @@ def taken(log: History, cut: int, most: int = ITEMS) -> Taken:
     place = np.full(log.n_items, -1, np.int64)
     place[members] = np.arange(len(members))
     used = (log.time < cut) & (place[log.item] >= 0)
-    key = np.unique(log.user[used] * np.int64(max(len(members), 1)) + place[log.item[used]])
+    key, events = np.unique(log.user[used] * np.int64(max(len(members), 1)) + place[log.item[used]], return_counts=True)
     user, column = key // max(len(members), 1), key % max(len(members), 1)
     first = np.searchsorted(user, np.arange(log.n_users))
     keep = np.arange(len(user)) - first[user] < TAKEN  # columns ascend from the most frequent item
     start = np.searchsorted(user[keep], np.arange(log.n_users + 1))
-    return Taken(start, column[keep].astype(np.int32), members, place)
+    return Taken(start, column[keep].astype(np.int32), events[keep], members, place)
 
 
 class Linear:
@@ -72,6 +73,7 @@ class Linear:
         self.fade = np.float32(np.exp2(-1 / float(params.get("visits", np.inf))))
         self.own = (float(params.get("half_life", np.inf)), float(params.get("weight", 0.0)))
         self.taken, self.table = self.weights(log, cut, params)
+        self.all_events = log.repeats and isinstance(self, Ease)
 
     def recommend(self, requests: Requests, k: int) -> NDArray[np.int32]:
         """Int32 [n, k]."""
@@ -100,7 +102,8 @@ class Linear:
         log = self.log
         order = np.lexsort((requests.time, requests.user))  # a user's history is added up once, as it grows
         _walk(
-            order, requests.user, requests.time, self.table, self.taken.members, self.taken.place, self.fade, *self.own,
+            order, requests.user, requests.time, self.table, self.taken.members, self.taken.place, self.fade, self.all_events,
+            *self.own,
             log.user_start, log.item, log.time, log.repeats, self.popularity, self.available, bounds, place, pair_item, out,
             pair_score,
         )  # fmt: skip
@@ -139,7 +142,7 @@ class ItemKNN(Linear):
             scale = np.log(np.maximum(known / (1 + users), 1.0))
         else:
             by_user, scale = np.ones(len(length)), np.maximum(users, 1) ** -0.5
-        near = together(found, by_user)
+        near = together(found, np.repeat(by_user, length))
         near *= scale[:, None].astype(np.float32)
         near *= scale[None, :].astype(np.float32)
         np.fill_diagonal(near, 0)
@@ -150,13 +153,17 @@ class Ease(Linear):
     """The linear model of all items on all others with a zero diagonal, in closed form.
 
     Steck, "Embarrassingly Shallow Autoencoders for Sparse Data" (WWW 2019): with P = (X'X + l2 I)^-1, B = I - P / diag(P).
+    Where things are taken again, X holds log1p of the events, an item speaks for itself too (the same least squares without the
+    zero diagonal, B = I - l2 P), and every event of the history counts.
     """
 
     name = "ease"
     title = "EASE"
 
-    def __init__(self) -> None:
+    def __init__(self, repeats: bool = False) -> None:
         points = [(1_000.0, VISITS), (200.0, VISITS[2:]), (4_000.0, VISITS[:2])]
+        if repeats:
+            points = [(300.0, (4.0, 16.0, 64.0)), (100.0, (16.0, 64.0)), (30.0, (16.0, 64.0))]
         self.grid = [{"l2_weight": l2, "visits": visits} for l2, spans in points for visits in spans]
         self._fitted: dict[tuple[int, float], tuple[Taken, NDArray[np.float32]]] = {}
 
@@ -165,7 +172,8 @@ class Ease(Linear):
         key = (cut, params["l2_weight"])
         if key not in self._fitted:
             found = taken(log, cut)
-            self._fitted[key] = (found, ease(together(found, np.ones(log.n_users)), params["l2_weight"]))
+            value = np.log1p(found.events) if log.repeats else np.ones(len(found.column))
+            self._fitted[key] = (found, ease(together(found, value), params["l2_weight"], itself=log.repeats))
         return self._fitted[key]
 
 
@@ -177,21 +185,25 @@ class EasePersonal(Ease):
 
     def __init__(self, ease: Ease) -> None:
         self.grid = [
-            {"l2_weight": 1_000.0, "visits": visits, "half_life": float(span), "weight": weight}
-            for visits, span, weight in product((4.0, 1e9), (DAY, 30 * DAY, 120 * DAY), (0.1, 1.0))
+            {"l2_weight": 300.0, "visits": visits, "half_life": float(span), "weight": weight}
+            for visits, span, weight in product((4.0, 64.0), (DAY, 30 * DAY, 120 * DAY), (0.1, 1.0))
         ]
         self._fitted = ease._fitted  # the same weights: each is fitted once
 
 
-def together(found: Taken, by_user: NDArray[np.float64]) -> NDArray[np.float32]:
-    """How many users took both items, each user counting `by_user` [U] squared: float32 [M, M]."""
+def together(found: Taken, value: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Sum over users of the products of their values: float32 [M, M].
+
+    Args:
+        value: one for each entry of `found.column`.
+    """
     out = np.zeros((len(found.members), len(found.members)), np.float32)
-    _add_users(found.start, found.column, (by_user**2).astype(np.float32), out)
+    _add_users(found.start, found.column, value.astype(np.float32), out)
     return out
 
 
-def ease(gram: NDArray[np.float32], l2: float) -> NDArray[np.float32]:
-    """B of EASE [M, M] from X'X, which is overwritten.
+def ease(gram: NDArray[np.float32], l2: float, itself: bool = False) -> NDArray[np.float32]:
+    """B of EASE [M, M] from X'X, which is overwritten; with `itself` an item may speak for itself: I - l2 P.
 
     Raises:
         ValueError: X'X + l2 I is not positive definite in single precision.
@@ -207,8 +219,12 @@ def ease(gram: NDArray[np.float32], l2: float) -> NDArray[np.float32]:
         raise ValueError(f"EASE: the items' matrix is not positive definite with l2 {l2:g}")
     inverse = np.ascontiguousarray(factor.T)
     _mirror(inverse)
-    inverse /= -np.diagonal(inverse)[None, :].copy()
-    np.fill_diagonal(inverse, 0)
+    if itself:
+        inverse *= np.float32(-l2)
+        inverse[np.diag_indices_from(inverse)] += 1
+    else:
+        inverse /= -np.diagonal(inverse)[None, :].copy()
+        np.fill_diagonal(inverse, 0)
     return inverse
 
 
@@ -221,13 +237,12 @@ def _nearest(near: NDArray[np.float32], k: int) -> NDArray[np.float32]:
 
 
 @njit(cache=True)
-def _add_users(start, column, weight, out):
-    for u in range(len(weight)):
-        mine = column[start[u] : start[u + 1]]
-        for a in range(len(mine)):
-            row = out[mine[a]]
-            for b in mine:
-                row[b] += weight[u]
+def _add_users(start, column, value, out):
+    for u in range(len(start) - 1):
+        for a in range(start[u], start[u + 1]):
+            row = out[column[a]]
+            for b in range(start[u], start[u + 1]):
+                row[column[b]] += value[a] * value[b]
 
 
 @njit(cache=True)
@@ -239,8 +254,8 @@ def _mirror(matrix):
 
 @njit(cache=True)
 def _walk(
-    order, user, when, table, members, column, fade, half_life, weight, user_start, item, time, repeats, popularity, available,
-    bounds, place, pair_item, out, pair_score,
+    order, user, when, table, members, column, fade, every, half_life, weight, user_start, item, time, repeats, popularity,
+    available, bounds, place, pair_item, out, pair_score,
 ):  # fmt: skip
     """Requests by user, then time: the sum over the user's items grows event by event, and fades with each visit."""
     n_items, n = len(available), len(members)
@@ -261,7 +276,9 @@ def _walk(
                     total *= fade
                     share *= fade
                 c = column[item[j]]
-                if c >= 0 and share[c] < 1:
+                if c >= 0 and every:
+                    total += table[c]
+                elif c >= 0 and share[c] < 1:
                     total += (np.float32(1) - share[c]) * table[c]
                     share[c] = 1
                 j += 1
