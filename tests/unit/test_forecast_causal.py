@@ -23,7 +23,7 @@ def random_model(
     kind: str = "gru", step: int = WEEK, horizons: int = 3, yearly: bool = False, beside: int = 0
 ) -> RecurrentForecaster:
     torch.manual_seed(3)
-    model = RecurrentForecaster(Architecture(kind, 8, horizons, step, yearly, beside, 2))
+    model = RecurrentForecaster(Architecture(kind, 8, horizons, step, yearly, beside, members=2 if kind == "lstm" else 1))
     for member in model.members:
         torch.nn.init.normal_(member.head.weight, std=0.3)
     return model.eval()
