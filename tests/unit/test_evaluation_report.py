@@ -128,7 +128,7 @@ def test_the_page_holds_all_that_was_measured(tmp_path):
         "Tea &lt;green&gt;", "item 3", "train", "epochs=0", "112.5", "2 CPU cores",
     ):  # fmt: skip
         assert words in text, words
-    assert text.count("<svg") == 4
+    assert text.count("<svg") == 5
     assert "Not measured" not in text
 
 

@@ -23,7 +23,7 @@ def random_model(
     kind: str = "gru", step: int = WEEK, horizons: int = 3, yearly: bool = False, beside: int = 0
 ) -> RecurrentForecaster:
     torch.manual_seed(3)
-    model = RecurrentForecaster(Architecture(kind, 8, horizons, step, yearly, beside, 2))
+    model = RecurrentForecaster(Architecture(kind, 8, horizons, step, yearly, beside, members=2 if kind == "lstm" else 1))
     for member in model.members:
         torch.nn.init.normal_(member.head.weight, std=0.3)
     return model.eval()
@@ -173,6 +173,21 @@ def test_lookup_reads_the_newest_step_that_is_over() -> None:
         want = features.values[s.offsets[item] + min(row, size - 1)] if row >= 0 and size else np.zeros(5)
         np.testing.assert_array_equal(got[k], want)
     assert not np.array_equal(got[-1], got[-2])
+
+
+def test_a_silent_item_reads_the_same_whether_it_wakes_later_or_not() -> None:
+    rows = ([0, 0, 0], [0, 2, 20], [4.0, 6.0, 5.0])
+    wakes = ItemSeries.from_long(*rows, 1, 30, 0, WEEK, quiet=5)
+    sleeps = ItemSeries.from_long(*(part[:2] for part in rows), 1, 30, 0, WEEK, quiet=5)
+    assert (wakes.lengths[0], sleeps.lengths[0]) == (26, 8)
+    model = random_model()
+    times = np.arange(1, 21, dtype=np.int64) * WEEK  # up to the second at which step 20 begins
+    here, there = (build(s, model).lookup(np.zeros(20, np.int64), times) for s in (wakes, sleeps))
+    assert here.tobytes() == there.tobytes()
+    plain = build(ItemSeries.from_long(*rows, 1, 30, 0, WEEK), model)
+    np.testing.assert_array_equal(here[:8], plain.values[:8])
+    late = build(wakes, model).values[20:]
+    np.testing.assert_array_equal(late[:6], plain.values[20:26])  # once awake, the state has run on all the time
 
 
 def test_features_survive_saving(tmp_path: Path) -> None:

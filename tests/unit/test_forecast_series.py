@@ -41,15 +41,15 @@ def test_from_long_ignores_the_order_of_rows() -> None:
     assert s.offsets.tolist() == [0, 4, 7]
 
 
-def test_long_series_are_cut_only_where_a_fit_has_very_many_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_silent_series_end_only_where_a_fit_has_very_many_cells(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = ([0, 0, 1], [0, 9, 8], [1.0, 2.0, 3.0])
-    assert series_module.cut_for(2, 10) == 0
+    assert series_module.quiet_for(2, 10) == 0
     assert ItemSeries.from_long(*rows, 2, 10, 0, 1).lengths.tolist() == [10, 2]
     monkeypatch.setattr(series_module, "DENSE_CELLS", 19)
-    assert series_module.cut_for(2, 10) == series_module.CUT_STEPS
-    cut = ItemSeries.from_long(*rows, 2, 10, 0, 1, max_steps=4)
-    assert cut.lengths.tolist() == [4, 2]
-    assert cut.y.tolist() == [1, 0, 0, 0, 3, 0]
+    assert series_module.quiet_for(2, 10) == series_module.QUIET_STEPS
+    ended = ItemSeries.from_long([0, 0, 1, 1], [0, 9, 2, 3], [1.0, 2.0, 3.0, 4.0], 3, 10, 0, 1, quiet=2)
+    assert ended.lengths.tolist() == [10, 4, 0]  # an item that wakes keeps the gap
+    assert ended.y[10:].tolist() == [3, 4, 0, 0]
 
 
 @pytest.mark.parametrize("rows", [([2], [0], [1.0]), ([0], [5], [1.0]), ([0], [-1], [1.0]), ([0], [0], [np.nan])])
@@ -58,12 +58,16 @@ def test_from_long_refuses_rows_out_of_range(rows: tuple[list[int], list[int], l
         ItemSeries.from_long(*rows, n_items=2, n_steps=5, origin=0, step_seconds=1)
 
 
-def test_until_equals_building_from_the_earlier_rows_alone() -> None:
+@pytest.mark.parametrize("quiet", [0, 1, 3])
+def test_until_equals_building_from_the_earlier_rows_alone(quiet: int) -> None:
     s = random_series()
     item = np.repeat(np.arange(s.n_items), s.lengths)
     step = np.arange(len(s.y)) - s.offsets[item] + s.first_step[item]
+    s = ItemSeries.from_long(item, step, s.y, s.n_items, s.n_steps, s.origin, s.step, quiet)
+    item = np.repeat(np.arange(s.n_items), s.lengths)
+    step = np.arange(len(s.y)) - s.offsets[item] + s.first_step[item]
     early = (step < 17) & (s.y > 0)
-    want = ItemSeries.from_long(item[early], step[early], s.y[early], s.n_items, 17, s.origin, s.step)
+    want = ItemSeries.from_long(item[early], step[early], s.y[early], s.n_items, 17, s.origin, s.step, quiet)
     got = s.until(17)
     for name in ("offsets", "first_step", "y"):
         np.testing.assert_array_equal(getattr(got, name), getattr(want, name))

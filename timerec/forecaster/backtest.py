@@ -91,7 +91,8 @@ def ground(series: ItemSeries, horizons: int, cut: int, seed: int) -> Ground | N
     """The steps that no parameter has seen, from `cut` on, at up to 8 latest origins.
 
     The log's last step, seldom whole, is left out. Where the steps are fewer than the horizons: the last steps before the cut, of
-    the items whose last steps were held out of the fit. Items are those active before the cut. None where nothing can be judged.
+    the items whose last steps were held out of the fit. Items are those active before the cut. None where there is nothing to
+    judge.
     """
     last = series.n_steps - 2  # newest step that is whole
     if last - horizons >= cut - 1:

@@ -15,7 +15,7 @@ from timerec.forecaster.inputs import FLOOR, HALF_LIVES, LEVEL, Levels, inputs, 
 from timerec.forecaster.recurrent import RecurrentForecaster
 from timerec.forecaster.series import ItemSeries
 
-CHUNK = 2048  # items side by side; the last chunk is filled up, so that every network call has one shape
+CHUNK = 512  # items side by side; the last chunk is filled up, so that every network call has one shape
 OWN = ["level", "trend", "period", "volatility", "since"]  # columns that need no network
 
 
@@ -97,7 +97,7 @@ def build(series: ItemSeries, model: RecurrentForecaster | None, given: NDArray[
         if not len(y):
             continue
         state = levels(y)
-        rows = slice(series.offsets[items[0]], series.offsets[items[-1] + 1])
+        rows = slice(int(series.offsets[items[0]]), int(series.offsets[items[-1] + 1]))
         own = series.ragged(_own(y, state, period), items)
         if not horizons:
             values[rows] = own
@@ -110,7 +110,21 @@ def build(series: ItemSeries, model: RecurrentForecaster | None, given: NDArray[
         level = series.ragged(state.means[LEVEL][..., None], items)
         momentum = np.log((forecast[:, :1] + FLOOR) / (level + FLOOR))
         values[rows] = np.concatenate([np.log1p(forecast), momentum, own], axis=-1)
+    if series.quiet:
+        _freeze(values, series)
     return ForecastFeatures(series.offsets, series.first_step, values, series.origin, series.step, names)
+
+
+def _freeze(values: NDArray[np.float32], series: ItemSeries) -> None:
+    """Hold the rows of a silent item at what the row said that ended its series, or would have ended it.
+
+    A look-up after the end of a series reads its last row. Whether an item wakes later must not show before it does.
+    """
+    row = np.arange(len(series.y))
+    starts = np.repeat(series.offsets[:-1], series.lengths)
+    silent = row - np.maximum.accumulate(np.where(series.y > 0, row, starts)) - series.quiet
+    late = np.flatnonzero(silent > 0)
+    values[late] = values[late - silent[late]]
 
 
 def outputs(model: RecurrentForecaster, series: ItemSeries, items: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -102,7 +102,9 @@ def pick(series: ItemSeries, items: NDArray[np.int64]) -> ItemSeries:
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     place = np.arange(offsets[-1]) + np.repeat(series.offsets[items] - offsets[:-1], lengths)
     beside = None if series.beside is None else series.beside[place]
-    return ItemSeries(offsets, series.first_step[items], series.y[place], series.origin, series.step, series.n_steps, beside)
+    return ItemSeries(
+        offsets, series.first_step[items], series.y[place], series.origin, series.step, series.n_steps, series.quiet, beside
+    )
 
 
 def tensors(sample: Sample, architecture: Architecture) -> Tensors:

@@ -1,4 +1,4 @@
-"""Item series: ragged arrays, one row a step from the item's first event to the end of the log."""
+"""Item series: ragged arrays, one row a step from the item's first event to the end of the log, or until it is long silent."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-DENSE_CELLS = 20_000_000  # items x steps from which a fit cuts its series
-CUT_STEPS = 512  # steps a series is cut to then
+DENSE_CELLS = 20_000_000  # items x steps from which a fit lets the series of silent items end
+QUIET_STEPS = 512  # steps without events after which an item counts as silent then
+LARGEST = 150_000_000  # rows over all series: some six gigabytes of features
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class ItemSeries:
         origin: unix seconds (UTC) at which step 0 begins.
         step: seconds in a step.
         n_steps: steps of the log.
+        quiet: a series ends so many steps after its last step with events, if the log runs on; 0: it never ends before the log.
         beside: float32 [total, P], what else is known at the end of each step (see `known.py`); None: nothing.
     """
 
@@ -32,6 +34,7 @@ class ItemSeries:
     origin: int
     step: int
     n_steps: int
+    quiet: int = 0
     beside: NDArray[np.float32] | None = None
 
     @property
@@ -54,13 +57,13 @@ class ItemSeries:
         n_steps: int,
         origin: int,
         step_seconds: int,
-        max_steps: int = 0,
+        quiet: int = 0,
     ) -> ItemSeries:
         """Series from the non-zero rows (item [k], step [k], y [k]), in any order, each (item, step) once.
 
         Args:
-            max_steps: a series ends so many steps after its first; 0: at the end of the log. The fit decides (see `cut_for`)
-                and the decision stays with the model: it must not hang on what else the log holds when it answers.
+            quiet: a series ends so many steps after its last one with events; 0: at the end of the log. The fit decides (see
+                `quiet_for`) and the decision stays with the model: it must not hang on what else the log holds when it answers.
 
         Raises:
             ValueError: an item or a step out of range, or a negative or non-finite y.
@@ -80,26 +83,36 @@ class ItemSeries:
         items, steps, values = items[present], steps[present], values[present]
         first = np.full(n_items, n_steps, dtype=np.int64)
         np.minimum.at(first, items, steps)
-        lengths = n_steps - first
-        if max_steps:
-            lengths = np.minimum(lengths, max_steps)
+        last = np.full(n_items, -1, dtype=np.int64)
+        np.maximum.at(last, items, steps)
+        ends = np.where(last >= 0, np.minimum(n_steps, last + 1 + quiet), n_steps) if quiet else n_steps
+        lengths = ends - first
         offsets = np.zeros(n_items + 1, dtype=np.int64)
         np.cumsum(lengths, out=offsets[1:])
         dense = np.zeros(offsets[-1], dtype=np.float32)
-        row = steps - first[items]
-        inside = row < lengths[items]
-        dense[offsets[items[inside]] + row[inside]] = values[inside]
-        return cls(offsets, first.astype(np.int32), dense, int(origin), int(step_seconds), int(n_steps))
+        dense[offsets[items] + steps - first[items]] = values
+        return cls(offsets, first.astype(np.int32), dense, int(origin), int(step_seconds), int(n_steps), quiet)
 
     def until(self, n_steps: int) -> ItemSeries:
         """The same items as they were known at the end of step `n_steps - 1`."""
         n_steps = min(n_steps, self.n_steps)
         lengths = np.clip(n_steps - self.first_step.astype(np.int64), 0, self.lengths)
+        if self.quiet:  # silent by then, whatever comes later
+            lengths = np.minimum(lengths, self._last_active(lengths) + 1 + self.quiet)
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         place = np.arange(offsets[-1]) - np.repeat(offsets[:-1] - self.offsets[:-1], lengths)
         first = np.minimum(self.first_step, n_steps).astype(np.int32)
         beside = None if self.beside is None else self.beside[place]
-        return ItemSeries(offsets, first, self.y[place], self.origin, self.step, n_steps, beside)
+        return ItemSeries(offsets, first, self.y[place], self.origin, self.step, n_steps, self.quiet, beside)
+
+    def _last_active(self, lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The last of the first `lengths` rows of each series that has events, int64 [n_items]; -1 for none."""
+        item = np.repeat(np.arange(self.n_items), self.lengths)
+        row = np.arange(len(self.y)) - self.offsets[item]
+        some = (self.y > 0) & (row < lengths[item])
+        last = np.full(self.n_items, -1, dtype=np.int64)
+        np.maximum.at(last, item[some], row[some])
+        return last
 
     def dense(self, items: NDArray[np.int64], width: int = 0) -> NDArray[np.float32]:
         """Series of `items` [n] side by side, time first: float32 [T, n], row j the j-th step of each; 0 after the end.
@@ -140,6 +153,6 @@ class ItemSeries:
             yield np.arange(start, min(start + size, self.n_items))
 
 
-def cut_for(n_items: int, n_steps: int) -> int:
-    """The `max_steps` of a fit: CUT_STEPS where dense series would not fit in memory (hourly news), else 0."""
-    return CUT_STEPS if n_items * n_steps > DENSE_CELLS else 0
+def quiet_for(n_items: int, n_steps: int) -> int:
+    """The `quiet` of a fit: QUIET_STEPS where a row for every item and step would be very many (hourly news), else 0."""
+    return QUIET_STEPS if n_items * n_steps > DENSE_CELLS else 0

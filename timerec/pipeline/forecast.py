@@ -25,7 +25,7 @@ from timerec.forecaster.intermittent import CLASSES, demand_classes
 from timerec.forecaster.known import attribute_columns
 from timerec.forecaster.recurrent import QUANTILES, RecurrentForecaster
 from timerec.forecaster.sample import known_active
-from timerec.forecaster.series import ItemSeries, cut_for
+from timerec.forecaster.series import LARGEST, ItemSeries, quiet_for
 from timerec.schema import DataError, Prepared
 from timerec.training.forecast_blocks import roll_blocks
 from timerec.training.forecast_loop import fit_distributed
@@ -74,7 +74,7 @@ def forecast(
         DataError: the series cannot be read, are too short to learn from, or statsforecast is missing.
     """
     series = read_series(prepared)
-    kept = {"max_steps": cut_of(prepared)}
+    kept = {"quiet": quiet_of(prepared)}
     cut = max(0, int(step_index(np.array([fit_until]), series.origin, series.step)[0]))
     out.mkdir(parents=True, exist_ok=True)
     metrics: dict[str, Any] = {"kind": config.kind, "fit": {}, "series": series.n_items, "steps": series.n_steps}
@@ -177,7 +177,7 @@ def apply(model_dir: Path, prepared: Path, until: int = 0) -> ForecastFeatures:
         DataError: the log's attributes are not those that the network reads, or statsforecast is missing.
     """
     facts = json.loads((model_dir / MODEL).read_text())
-    series = read_series(prepared, max_steps=int(facts["max_steps"]), until=until)
+    series = read_series(prepared, quiet=int(facts["quiet"]), until=until)
     if facts["kind"] == "none":
         return build(series, None)
     if facts["kind"] in KINDS:
@@ -192,21 +192,21 @@ def apply(model_dir: Path, prepared: Path, until: int = 0) -> ForecastFeatures:
     return build(series, model)
 
 
-def cut_of(prepared: Path) -> int:
-    """The `max_steps` of a fit on this prepared directory."""
+def quiet_of(prepared: Path) -> int:
+    """The `quiet` of a fit on this prepared directory."""
     manifest = _manifest(prepared)
-    return cut_for(int(manifest["n_items"]), int(manifest["n_steps"]))
+    return quiet_for(int(manifest["n_items"]), int(manifest["n_steps"]))
 
 
-def read_series(prepared: Path, column: str = "count", max_steps: int | None = None, until: int = 0) -> ItemSeries:
+def read_series(prepared: Path, column: str = "count", quiet: int | None = None, until: int = 0) -> ItemSeries:
     """The item series of a prepared directory.
 
     Args:
-        max_steps: steps of a series at most, 0 for all; by default what a fit on this directory takes.
+        quiet: steps after its last event at which a series ends, 0 for never; by default what a fit on this directory takes.
         until: unix seconds up to which the series run at least, quiet steps included.
 
     Raises:
-        DataError: a file is missing, unreadable or without the column.
+        DataError: a file is missing, unreadable or without the column, or the series are too long to be held in memory.
     """
     path = prepared / SERIES
     manifest = _manifest(prepared)
@@ -218,8 +218,13 @@ def read_series(prepared: Path, column: str = "count", max_steps: int | None = N
     n_items, n_steps, origin = (int(manifest[name]) for name in ("n_items", "n_steps", "origin"))
     length = STEPS[manifest["step"]]
     n_steps = max(n_steps, (until - origin) // length)
-    kept = cut_for(n_items, n_steps) if max_steps is None else max_steps
+    kept = quiet_for(n_items, n_steps) if quiet is None else quiet
     series = ItemSeries.from_long(item, step, y, n_items, n_steps, origin, length, kept)
+    if len(series.y) > LARGEST:
+        raise DataError(
+            f"{path}, column step: {len(series.y):,} rows of item and {manifest['step']} are more than the {LARGEST:,} that are held in "
+            "memory; choose a longer data.step, such as day or week"
+        )
     return replace(series, beside=_attributes(prepared / Prepared.ATTRIBUTES, series))
 
 
