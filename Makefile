@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUN ?= runs/complete-journey
 DATA ?= data/complete-journey
 
-.PHONY: install demo data test test-unit test-integration test-e2e test-slow lint types contracts docs check bench clean
+.PHONY: install dev demo data test test-unit test-integration test-e2e test-slow lint types contracts docs check clean
 
 install: $(VENV)/.installed
 
@@ -13,6 +13,13 @@ install: $(VENV)/.installed
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet -c constraints.txt torch
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[demo]'
+	touch $@
+
+# what tests and checks need beside it
+dev: $(VENV)/.dev
+
+$(VENV)/.dev: $(VENV)/.installed
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[demo,dev]'
 	touch $@
 
@@ -27,29 +34,29 @@ demo: data
 	@echo
 	@echo "The evidence: $(RUN)/report.html    The recommender: $(RUN)/bundle"
 
-test: install
+test: dev
 	$(BIN)/pytest -q -m "not slow" tests timerec
 
-test-unit: install
+test-unit: dev
 	$(BIN)/pytest -q tests/unit
 
-test-integration: install
+test-integration: dev
 	$(BIN)/pytest -q -m "not slow" tests/integration
 
-test-e2e: install
+test-e2e: dev
 	$(BIN)/pytest -q -m "not slow" tests/e2e
 
-test-slow: install
+test-slow: dev
 	$(BIN)/pytest -q -m slow tests
 
-lint: install
+lint: dev
 	$(BIN)/ruff check timerec jobs tests bench docs
 	$(BIN)/ruff format --check timerec jobs tests bench docs
 
-types: install
+types: dev
 	$(BIN)/mypy
 
-contracts: install
+contracts: dev
 	$(BIN)/lint-imports
 
 docs: install
