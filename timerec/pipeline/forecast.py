@@ -222,8 +222,8 @@ def read_series(prepared: Path, column: str = "count", quiet: int | None = None,
     series = ItemSeries.from_long(item, step, y, n_items, n_steps, origin, length, kept)
     if len(series.y) > LARGEST:
         raise DataError(
-            f"{path}, column step: {len(series.y):,} rows of item and {manifest['step']} are more than the {LARGEST:,} that are held in "
-            "memory; choose a longer data.step, such as day or week"
+            f"{path}, column step: {len(series.y):,} rows of item and {manifest['step']} are more than the {LARGEST:,} that are "
+            "held in memory; choose a longer data.step, such as day or week"
         )
     return replace(series, beside=_attributes(prepared / Prepared.ATTRIBUTES, series))
 
