@@ -35,9 +35,16 @@ def table() -> str:
         lines.append("")
     lines += ["| preset | sets |", "|---|---|"]
     for preset, tree in PRESETS.items():
-        settings = (f"`{section}.{name}={value}`" for section, found in tree.items() for name, value in found.items())
+        settings = (f"`{section}.{name}={_plain(value)}`" for section, found in tree.items() for name, value in found.items())
         lines.append(f"| `{preset}` | {', '.join(settings)} |")
     return "\n".join(lines)
+
+
+def _plain(value: Any) -> str:
+    """A setting as `--set` takes it."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name}: {part:g}" for name, part in value.items()) + "}"
+    return str(value)
 
 
 def page(text: str) -> str:

@@ -17,7 +17,7 @@ from timerec.config import Config, load_config
 from timerec.schema import DataError
 
 app = typer.Typer(help="Recommendations that know what time it is.", no_args_is_help=True, add_completion=False)
-data_app = typer.Typer(help="Make a data set directory from a packaged real data set.", no_args_is_help=True)
+data_app = typer.Typer(help="Make a data set directory: packaged real data, or generated data.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 console = Console(stderr=True)
 STAGES = 6
@@ -30,6 +30,7 @@ Overrides = Annotated[list[str] | None, typer.Option("--set", help="section.key=
 Address = Annotated[str, typer.Option("--address", help="Ray cluster; without, RAY_ADDRESS or a private local Ray")]
 Workers = Annotated[int, typer.Option("--workers", help="Ray Train workers; 0: one a GPU, or one a core up to two")]
 TimeBlind = Annotated[bool, typer.Option("--time-blind", help="train the whole model without any signal of when too")]
+Size = Annotated[int, typer.Option(help="about so many; 0: as the kind has")]
 Moment = Annotated[str, typer.Option(help="unix seconds or ISO time (UTC)")]
 
 
@@ -47,6 +48,17 @@ def ml_100k(out: Out, wheel: Annotated[Path | None, typer.Option(help="recbole 1
     from timerec.data.sources import movielens as source
 
     console.print(_counts(source.write(out, wheel)))
+
+
+@data_app.command("generated")
+def generated(
+    out: Out, kind: Annotated[str, typer.Option(help="shop, news, video, music or travel")] = "shop",
+    users: Size = 0, items: Size = 0, events: Size = 0, seed: Annotated[int, typer.Option(help="of every draw")] = 0,
+) -> None:  # fmt: skip
+    """A generated log with known truth: `truth.parquet` holds the best possible list of every request."""
+    from timerec.data.sources import generated as source
+
+    console.print(_counts(source.write(out, kind, users, items, events, seed)))
 
 
 @app.command()
@@ -134,7 +146,7 @@ def forecast(
     cut = seconds(fit_until, "--fit-until")
     if cut is None:
         cut = int(_manifest(prepared)["val_from"])
-    print(json.dumps(stage(prepared, out, settings.forecaster, settings.cluster, cut)))
+    print(json.dumps(stage(prepared, out, settings.forecaster, settings.cluster, cut, settings.train.seed)))
 
 
 @app.command()
@@ -149,11 +161,16 @@ def finetune(
 
 
 @app.command()
-def evaluate(run_folder: Path, out: Out, config: ConfigFile = None, set_: Overrides = None, address: Address = "") -> None:
+def evaluate(
+    run_folder: Path, out: Out, config: ConfigFile = None, set_: Overrides = None, address: Address = "",
+    baseline: Annotated[list[str] | None, typer.Option(help="a recommender of your own, module:function")] = None,
+) -> None:  # fmt: skip
     """Stage 5: judge a finished run again, for example with other requests."""
     from timerec.pipeline.run import judge
 
-    print(json.dumps(judge(run_folder, out, _settings("", config, set_, 0, address))))
+    settings = _settings("", config, set_, 0, address)
+    settings.evaluate.baselines += baseline or []
+    print(json.dumps(judge(run_folder, out, settings)))
 
 
 @app.command()

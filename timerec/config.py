@@ -6,6 +6,7 @@ manifest and shown in the report.
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -56,8 +57,11 @@ class EncoderConfig(_Section):
 class ForecasterConfig(_Section):
     """The forecaster of item series."""
 
-    kind: Literal["gru", "lstm", "none"] = Field("gru", description="recurrent cell; none: trend and period only")
+    kind: Literal["gru", "lstm", "arima", "ets", "theta", "tsb", "croston", "auto", "none"] = Field(
+        "gru", description="method; auto: best WAPE before validation of gru, lstm, tsb, croston; none: trend and period only"
+    )
     horizons: int = Field(4, ge=1, le=24, description="steps ahead")
+    members: int = Field(2, ge=1, le=16, description="networks side by side that are averaged")
     hidden: int = Field(32, ge=8, description="size of the recurrent state")
     epochs: int = Field(20, ge=1, description="passes over the series, at most")
     learning_rate: float = Field(3e-3, gt=0, description="of AdamW")
@@ -96,7 +100,8 @@ class TrainConfig(_Section):
     learning_rate: float = Field(2e-3, gt=0, description="of AdamW, at its highest")
     weight_decay: float = Field(0.01, ge=0, description="on matrices")
     clip: float = Field(1.0, gt=0, description="largest norm of a gradient")
-    negatives: int = Field(48, ge=1, description="uniform negatives a request")
+    candidates: int = Field(96, ge=8, description="own candidates that are ranked in training, a sample of a request's")
+    negatives: int = Field(48, ge=2, description="drawn negatives a request: half evenly, half by popularity")
     recency: float = Field(0.25, gt=0, description="half-life of the request sampling, as a share of the training span")
     precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="arithmetic of the network")
     patience: int = Field(2, ge=1, description="epochs without a better validation NDCG@10 before stopping")
@@ -111,6 +116,10 @@ class EvaluateConfig(_Section):
     requests: int = Field(5000, ge=1, description="requests sampled from each split")
     seed: int = Field(17, description="of the sampled requests")
     bootstrap: int = Field(1000, ge=10, description="resamples of users behind an interval")
+    baselines: list[str] = Field(default_factory=list, description="own baselines beside the standard ones, as module:function")
+    peers: list[Literal["als", "lightgbm"]] = Field(
+        default_factory=list, description="learnt systems to judge beside it; they need `pip install 'timerec[peers]'`"
+    )
 
 
 class ClusterConfig(_Section):
@@ -135,13 +144,13 @@ class Config(_Section):
     cluster: ClusterConfig = Field(default_factory=ClusterConfig)
 
 
-# What a domain knows beforehand. Everything else is measured on the data.
+# What a domain knows beforehand (docs/presets.md says why). Everything else is measured on the data.
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
-    "ecommerce": {"data": {"step": "week"}},
-    "news": {"data": {"step": "hour"}},
-    "video": {"data": {"step": "day", "repeats": "no"}},
-    "music": {"data": {"step": "day", "repeats": "yes"}},
-    "travel": {"data": {"step": "week"}},
+    "ecommerce": {"data": {"step": "week", "event_weights": {"view": 0.2, "cart": 0.5, "purchase": 1.0}}},
+    "news": {"data": {"step": "hour", "event_weights": {"view": 1.0, "like": 2.0, "bookmark": 2.0}}},
+    "video": {"data": {"step": "day", "repeats": "no", "event_weights": {"started": 0.3, "watched": 1.0, "rated": 1.0}}},
+    "music": {"data": {"step": "day", "repeats": "yes", "event_weights": {"play": 1.0, "skip": 0.0}}},
+    "travel": {"data": {"step": "week", "event_weights": {"search": 0.2, "click": 0.3, "book": 1.0}}},
 }
 
 
@@ -157,7 +166,7 @@ def load_config(path: str | Path | None = None, preset: str = "", overrides: lis
     if preset:
         if preset not in PRESETS:
             raise DataError(f"unknown preset '{preset}': choose one of {', '.join(PRESETS)}")
-        _merge(tree, PRESETS[preset])
+        _merge(tree, copy.deepcopy(PRESETS[preset]))
         tree["preset"] = preset
     _merge(tree, from_file)
     for text in overrides or []:

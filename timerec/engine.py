@@ -42,40 +42,44 @@ class Engine:
         self._space = workspace(state.log)
         self._history = int(model.shape.fusion["history"])
 
-    @torch.inference_mode()
     def rank(self, users: NDArray[np.int32], times: NDArray[np.int64], k: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Best k items [n, k] of each request and their scores; -1 and -inf where a request has fewer candidates.
 
         Args:
             users: indices [n], -1 for strangers; times: unix seconds [n].
         """
-        items = np.full((len(users), k), -1, np.int32)
-        scores = np.full((len(users), k), -np.inf, np.float32)
-        for first in range(0, len(users), REQUESTS):
-            part = slice(first, first + REQUESTS)
-            built = self._build(users[part], times[part], np.zeros(len(users[part]) + 1, np.int64), np.zeros(0, np.int32))
-            found = self.model(inputs(built).to(self._device)).cpu().numpy()
-            # equal scores: the earlier candidate first, so that a list does not depend on chance
-            order = np.argsort(-found, axis=1, kind="stable")[:, :k]
-            best = np.take_along_axis(found, order, 1)
-            chosen = np.where(np.isfinite(best), np.take_along_axis(built.items, order, 1), -1)
-            items[part, : order.shape[1]], scores[part, : order.shape[1]] = chosen, best
+        items, scores, _ = self.answer(users, times, k, np.zeros(len(users) + 1, np.int64), np.zeros(0, np.int32))
         return items, scores
 
-    @torch.inference_mode()
     def score(
         self, users: NDArray[np.int32], times: NDArray[np.int64], start: NDArray[np.int64], item: NDArray[np.int32]
     ) -> NDArray[np.float32]:
         """Scores [P] of the items item[start[r] : start[r + 1]] for each request r, comparable with those of `rank`."""
+        return self.answer(users, times, 0, start, item)[2]
+
+    @torch.inference_mode()
+    def answer(
+        self, users: NDArray[np.int32], times: NDArray[np.int64], k: int, start: NDArray[np.int64], item: NDArray[np.int32]
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]:
+        """What `rank` and `score` give, from one pass over the requests: lists name the requests' own candidates only."""
+        items = np.full((len(users), k), -1, np.int32)
+        scores = np.full((len(users), k), -np.inf, np.float32)
         out = np.empty(len(item), np.float32)
         for first in range(0, len(users), REQUESTS):
             part = slice(first, min(first + REQUESTS, len(users)))
             low, high = start[part.start], start[part.stop]
-            built = self._build(users[part], times[part], start[part.start : part.stop + 1] - low, item[low:high])
+            bounds = start[part.start : part.stop + 1] - low
+            built = self._build(users[part], times[part], bounds, item[low:high])
             found = self.model(inputs(built).to(self._device)).cpu().numpy()
-            rows, places = _places(built, start[part.start : part.stop + 1] - low, item[low:high])
-            out[low:high] = found[rows, places]
-        return out
+            if high > low:
+                out[low:high] = found[_places(built, bounds, item[low:high])]
+            # equal scores: the earlier candidate first, so that a list does not depend on chance
+            own = np.where(np.arange(found.shape[1]) < built.standard[:, None], found, -np.inf)
+            order = np.argsort(-own, axis=1, kind="stable")[:, :k]
+            best = np.take_along_axis(own, order, 1)
+            chosen = np.where(np.isfinite(best), np.take_along_axis(built.items, order, 1), -1)
+            items[part, : order.shape[1]], scores[part, : order.shape[1]] = chosen, best
+        return items, scores, out
 
     @torch.inference_mode()
     def explain(

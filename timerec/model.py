@@ -30,6 +30,7 @@ class Inputs(NamedTuple):
     mask: Tensor  # bool [B, C] real candidates
     standard: Tensor  # bool [B, C] the request's own candidates
     features: Tensor  # [B, C, F]
+    best: Tensor  # [B, F] largest features among the request's own candidates
     context: Tensor  # [B, G]
     history: Tensor  # int64 [B, L], -1 = padded
     gaps: Tensor  # [B, L]
@@ -47,6 +48,7 @@ def inputs(batch: Batch) -> Inputs:
         torch.from_numpy(place < batch.count[:, None]),
         torch.from_numpy(place < batch.standard[:, None]),
         torch.from_numpy(batch.features),
+        torch.from_numpy(batch.best),
         torch.from_numpy(batch.context),
         torch.from_numpy(batch.history.astype(np.int64)),
         torch.from_numpy(batch.gaps),
@@ -118,7 +120,7 @@ class JointModel(nn.Module):
         self.fusion = Fusion(config.kind, widths, config.hidden)
         self.head = DenseHead(config.hidden)
         self.without = frozenset(config.without)
-        self.register_buffer("kept", _all_but(features, shape.dropped).repeat(2), persistent=False)
+        self.register_buffer("kept", _all_but(features, shape.dropped), persistent=False)
         self.register_buffer("kept_context", _all_but(shape.context, shape.dropped_context), persistent=False)
         if "sequence" in self.without:  # what has no part must have no gradient: data-parallel training waits for all
             for part in (self.from_text, self.from_category, self.from_id, self.item_norm, self.history, self.query, self.key):
@@ -141,7 +143,7 @@ class JointModel(nn.Module):
 
     def fit_scales(self, x: Inputs) -> None:
         """Measure the scales of features and context on a sample of training requests."""
-        self.standardise.fit(x.features, x.mask, x.standard)
+        self.standardise.fit(x.features, x.mask, x.best)
         self.context_mean.copy_(x.context.mean(0))
         self.context_scale.copy_(x.context.std(0) + 1e-2)
 
@@ -164,15 +166,14 @@ class JointModel(nn.Module):
             live: item indices [n], ascending, and their text vectors [n, text], computed by a language model in training;
                 they take the place of the attached vectors.
         """
-        levels = self.standardise(x.features, x.standard) * self.kept
-        half = levels.shape[-1] // 2
+        levels, distances = self.standardise(x.features, x.best)
         context = ((x.context - self.context_mean) / self.context_scale).clamp(-LIMIT, LIMIT) * self.kept_context
+        if self.shape.dropped:
+            levels, distances = levels * self.kept, distances * self.kept
         result = {}
         for name, span in self.spans.items():
-            distance = slice(half + span.start, half + span.stop)
-            result[name] = torch.cat([levels[..., span], levels[..., distance]], -1)
-        matches = self._matches(x, context, live)
-        result["taste"] = torch.cat([result["taste"], matches], -1)
+            parts = [levels[..., span], distances[..., span]]
+            result[name] = torch.cat([*parts, self._matches(x, context, live)] if name == "taste" else parts, -1)
         result["context"] = context[:, None, :]
         return result
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from timerec.candidates.arrivals import arrivals
 from timerec.candidates.pairs import ForecastTable, Layout, Sources, layout
 from timerec.candidates.similar import Similar
 from timerec.candidates.without import offer
@@ -68,7 +69,8 @@ def open_state(
         int(forecast.origin),
         int(forecast.step),
     )
-    sources = Sources(open_log(prepared / Prepared.LOG), table, similar, reducer(text), bool(manifest["repeats"]))
+    log = open_log(prepared / Prepared.LOG)
+    sources = Sources(log, table, similar, reducer(text), arrivals(log), bool(manifest["repeats"]))
     columns = [Columns.ITEM, Columns.TITLE, Columns.CATEGORY, Columns.TEXT]
     items = pq.read_table(prepared / Prepared.ITEMS, columns=columns)
     users = pq.read_table(prepared / Prepared.USERS, columns=[Columns.USER])[Columns.USER].combine_chunks()

@@ -18,10 +18,11 @@ import torch
 from tests.unit.test_forecast_fit import SMALL, waves
 from timerec.clock import WEEK
 from timerec.config import ClusterConfig, ForecasterConfig
-from timerec.forecaster.features import ForecastFeatures, build
+from timerec.forecaster.backtest import ground, judge, recurrent
+from timerec.forecaster.features import ForecastFeatures
 from timerec.forecaster.fit import fit_local
 from timerec.forecaster.series import ItemSeries
-from timerec.pipeline.forecast import apply, forecast, judge, read_series
+from timerec.pipeline.forecast import apply, forecast, read_series
 from timerec.schema import DataError
 from timerec.training.forecast_loop import fit_distributed
 
@@ -62,7 +63,37 @@ def test_the_stage_writes_what_it_says(ray_local: None, prepared: Path, tmp_path
     examples = json.loads((tmp_path / "examples.json").read_text())
     assert len(examples["items"]) == 6
     assert all(len(one["forecast"]) == 2 for item in examples["items"] for one in item["forecasts"])
+    assert all(np.all(np.array(one["low"]) <= one["high"]) for item in examples["items"] for one in item["forecasts"])
+    assert 0.6 < metrics["interval"]["model"]["coverage"]["all"] < 0.95
+    assert sum(metrics["demand"]["classes"].values()) == metrics["demand"]["active"] == 120
     assert not (tmp_path / "train").exists()
+
+
+def test_a_classical_method_is_rolled_and_applied(ray_local: None, prepared: Path, tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"kind": "theta"})
+    metrics = forecast(prepared, tmp_path, config, ONE, fit_until=CUT * WEEK)
+    assert metrics["kind"] == "theta"
+    assert metrics["fit"]["own"] > 0.5 * metrics["fit"]["rows"]
+    assert metrics["accuracy"]["model"]["all"]["wape"] < 1.0
+    assert 0.6 < metrics["interval"]["model"]["coverage"]["all"] < 0.95
+    features = ForecastFeatures.load(tmp_path / "features")
+    assert apply(tmp_path, prepared).values.tobytes() == features.values.tobytes()
+
+
+def test_auto_takes_the_best_before_the_cut(ray_local: None, prepared: Path, tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"kind": "auto"})
+    metrics = forecast(prepared, tmp_path, config, ONE, fit_until=CUT * WEEK)
+    table = metrics["auto"]["candidates"]
+    assert set(table) == {"gru", "lstm", "tsb", "croston", "naive", "moving_average"}
+    assert metrics["kind"] == metrics["auto"]["chosen"] == min(("gru", "lstm", "tsb", "croston"), key=lambda k: table[k]["wape"])
+    assert metrics["kind"] in ("gru", "lstm")  # a wave that smoothing cannot follow
+    assert max(metrics["auto"]["origins"]) + config.horizons < CUT
+    assert json.loads((tmp_path / "model.json").read_text())["kind"] == metrics["kind"]
+
+
+def test_auto_needs_steps_to_compare(prepared: Path, tmp_path: Path, ray_local: None) -> None:
+    with pytest.raises(DataError, match=r"^setting forecaster.kind=auto: 3 steps .* choose forecaster.kind=gru"):
+        forecast(prepared, tmp_path, CONFIG.model_copy(update={"kind": "auto"}), ONE, fit_until=3 * WEEK)
 
 
 def test_one_worker_two_workers_and_no_ray_reach_the_same_loss(ray_local: None, prepared: Path, tmp_path: Path) -> None:
@@ -131,7 +162,8 @@ def test_without_a_network_there_are_still_features(prepared: Path, tmp_path: Pa
 
 def test_a_late_cut_is_judged_on_held_out_items() -> None:
     series = waves()
-    metrics = judge(series, build(series, fit_local(series, SMALL, 60)), horizons=2, cut=60)
+    predictors = {"model": recurrent(series, fit_local(series, SMALL, 60))}
+    metrics = judge(series, ground(series, 2, 60, seed=17), 2, predictors)
     assert metrics["judged_on"].startswith("held-out items")
     assert metrics["origins"] == [57] and metrics["items"] == 12
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from timerec.candidates import similar
+from timerec.candidates.arrivals import arrivals
 from timerec.candidates.batch import Batch
 from timerec.candidates.batch import build as build_many
 from timerec.candidates.pairs import ForecastTable, Layout, Sources, layout, workspace
@@ -104,7 +105,9 @@ def snapshots() -> NDArray[np.int64]:
 def sources_of(log: EventLog, seed: int = 0, repeats: bool = True) -> Sources:
     """The item-to-item weights are learnt on the log; everything else depends on the seed alone."""
     items = log.n_items
-    return Sources(log, forecast_table(seed, items), similar.fit(log, snapshots()), text_vectors(seed, items), repeats)
+    return Sources(
+        log, forecast_table(seed, items), similar.fit(log, snapshots()), text_vectors(seed, items), arrivals(log), repeats
+    )
 
 
 def layout_of(log: EventLog) -> Layout:

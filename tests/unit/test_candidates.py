@@ -69,6 +69,9 @@ def test_pairs_asked_for_change_nothing_for_the_others(case):
     more = build_batch(sources, names, users, times, asked)
     assert (plain.count == plain.standard).all()
     np.testing.assert_array_equal(more.standard, plain.standard)
+    np.testing.assert_array_equal(more.best, plain.best)  # of the own candidates, whatever else is scored
+    for r, n in enumerate(plain.standard):
+        np.testing.assert_array_equal(plain.best[r], plain.features[r, :n].max(0, initial=-np.inf))
     np.testing.assert_array_equal(more.context, plain.context)
     for r, count in enumerate(plain.standard):
         np.testing.assert_array_equal(more.items[r, :count], plain.items[r, :count])

@@ -24,6 +24,12 @@ def test_every_preset_is_valid(preset: str) -> None:
     assert load_config(preset=preset).preset == preset
 
 
+def test_an_override_leaves_the_presets_as_they_are() -> None:
+    weights = load_config(preset="music", overrides=["data.event_weights.skip=0.5"]).data.event_weights
+    assert weights == {"play": 1.0, "skip": 0.5}
+    assert load_config(preset="music").data.event_weights == {"play": 1.0, "skip": 0.0}
+
+
 @pytest.mark.parametrize("word", ["yes", "no", "auto"])
 def test_yes_and_no_are_words_not_yaml_booleans(word: str) -> None:
     assert load_config(overrides=[f"fusion.item_ids={word}"]).fusion.item_ids == word

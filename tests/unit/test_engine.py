@@ -40,6 +40,18 @@ def test_scores_of_pairs_are_those_of_the_lists(engine):
     np.testing.assert_allclose(again.reshape(scores.shape), scores, atol=1e-5)
 
 
+def test_lists_and_scores_of_one_pass_are_those_of_two(engine):
+    users, times = asked(REQUESTS + 9)
+    rng = np.random.default_rng(4)
+    start = np.concatenate([[0], np.cumsum(rng.integers(0, 9, len(users)))])
+    pairs = rng.integers(0, 25, start[-1]).astype(np.int32)
+    items, scores, found = engine.answer(users, times, 5, start, pairs)
+    alone, their_scores = engine.rank(users, times, 5)
+    assert np.array_equal(items, alone)
+    np.testing.assert_allclose(scores, their_scores, atol=1e-5)
+    np.testing.assert_allclose(found, engine.score(users, times, start, pairs), atol=1e-5)
+
+
 def test_pairs_may_repeat_and_requests_may_have_none(engine):
     users, times = asked(3)
     one = engine.score(users, times, np.array([0, 2, 2, 5]), np.array([7, 7, 3, 24, 3], np.int32))

@@ -69,11 +69,18 @@ def results(difference: float = 0.05) -> dict[str, Any]:
             "metrics": {
                 "judged_on": "steps after the cut", "items": 5, "origins": [7, 8],
                 "accuracy": {"naive": {h: {"wape": 0.777, "rmsse": 0.8, "mase": 0.9, "bias": -0.1} for h in ("all", "1")}},
+                "interval": {"model": {"levels": [0.1, 0.9], "coverage": {"all": 0.8123, "1": 0.8}}},
+                "classes": {"lumpy": {"items": 3, "share": 0.6, "accuracy": {"naive": {"wape": 0.912, "rmsse": 1.0}}}},
+                "auto": {
+                    "chosen": "tsb", "metric": "wape", "judged_on": "steps before validation", "origins": [3], "items": 4,
+                    "candidates": {"tsb": {"wape": 0.654, "rmsse": 0.7, "seconds": 1.5}, "naive": {"wape": 0.8, "rmsse": 0.9}},
+                },
             },
             "examples": {
-                "cut": 6, "origin": 0, "step": 604_800,
+                "cut": 6, "origin": 0, "step": 604_800, "levels": [0.1, 0.9],
                 "items": [
-                    {"item": 3, "first_step": 1, "y": [1, 2, 3, 4, 5, 6.0], "forecasts": [{"origin": 4, "forecast": [5, 5.5]}]},
+                    {"item": 3, "first_step": 1, "y": [1, 2, 3, 4, 5, 6.0],
+                     "forecasts": [{"origin": 4, "forecast": [5, 5.5], "low": [3, 3], "high": [8, 9]}]},
                     {"item": 4, "title": "Tea <green>", "first_step": 4, "y": [1.0, 2.0, 9.0], "forecasts": []},
                 ],
             },
@@ -188,6 +195,7 @@ def test_charts_take_every_colour_from_the_page():
         charts.weeks_chart(of["weeks"], of["systems"], "ndcg@10"),
         charts.learning_chart(of["learning"], "NDCG@10"),
         charts.forecasts_chart(of["forecast"]["examples"]),
+        charts.horizons_chart(of["forecast"]["metrics"]),
     ]
     for svg in svgs:
         ElementTree.fromstring(svg)
@@ -199,6 +207,13 @@ def test_charts_take_every_colour_from_the_page():
     assert {"0.3000", "0.2500", "0.1000"} <= set(order)
     assert "0.2000" in svgs[2]
     assert "Weak" not in svgs[1]
+
+
+def test_the_forecast_section_tells_intervals_classes_and_the_choice(tmp_path):
+    text = page(results(), tmp_path)
+    assert "held 81.2 % of what happened" in text
+    assert "0.912" in text and "0.654" in text and "Chosen: tsb" in text
+    assert "80 % interval" in charts.forecasts_chart(results()["forecast"]["examples"])
 
 
 def test_names_of_metrics():

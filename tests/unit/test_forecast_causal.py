@@ -19,18 +19,21 @@ from timerec.forecaster.sample import pick
 from timerec.forecaster.series import ItemSeries
 
 
-def random_model(kind: str = "gru", step: int = WEEK, horizons: int = 3, yearly: bool = False) -> RecurrentForecaster:
+def random_model(
+    kind: str = "gru", step: int = WEEK, horizons: int = 3, yearly: bool = False, beside: int = 0
+) -> RecurrentForecaster:
     torch.manual_seed(3)
-    model = RecurrentForecaster(Architecture(kind, 8, horizons, step, yearly))
-    torch.nn.init.normal_(model.head.weight, std=0.3)
+    model = RecurrentForecaster(Architecture(kind, 8, horizons, step, yearly, beside, 2))
+    for member in model.members:
+        torch.nn.init.normal_(member.head.weight, std=0.3)
     return model.eval()
 
 
 def direct(model: RecurrentForecaster, y: NDArray[np.float32], s: ItemSeries) -> torch.Tensor:
-    """Forecasts of weekly series in one call of the network."""
+    """Point forecasts and quantiles of weekly series in one call of the network, its members averaged by hand."""
     x = torch.from_numpy(inputs(y, levels(y), s.first_step, s.origin, WEEK, 3, False))
     with torch.no_grad():
-        return model(x, torch.from_numpy(levels(y).scale))
+        return sum(model(x, torch.from_numpy(levels(y).scale))) / len(model.members)
 
 
 def altered_after(s: ItemSeries, last: int) -> ItemSeries:
@@ -149,7 +152,7 @@ def test_forecast_columns_are_logs_of_the_model() -> None:
     features = build(s, model)
     assert features.names[:4] == ["forecast_1", "forecast_2", "forecast_3", "momentum"]
     y = s.dense(np.arange(s.n_items))
-    want = np.log1p(direct(model, y, s).numpy()[: s.lengths[5], 5])
+    want = np.log1p(direct(model, y, s).numpy()[: s.lengths[5], 5, :, 0])
     np.testing.assert_allclose(features.values[s.offsets[5] : s.offsets[6], :3], want, rtol=1e-4)
     first, momentum, level = features.values[:, 0], features.values[:, 3], features.values[:, 4]
     np.testing.assert_allclose(momentum, np.log((np.expm1(first) + 0.1) / (np.expm1(level) + 0.1)), atol=1e-4)

@@ -80,10 +80,25 @@ def test_targets_and_weights_against_a_loop() -> None:
 
 
 def test_loss_by_hand() -> None:
-    forecast, target, weight = torch.tensor([[[3.0, 9.0]]]), torch.tensor([[[1.0, 1.0]]]), torch.tensor([[[1.0, 0.0]]])
-    total, count = loss_sums(forecast, target, weight, torch.tensor([[4.0]]))
-    assert float(total) == pytest.approx(2 / 2 + 0.1 * 4 / 8)
+    target, weight = torch.tensor([[[1.0, 1.0]]]), torch.tensor([[[1.0, 0.0]]])
+    one = torch.tensor([[[[3.0, 0.5, 2.0, 4.0], [9.0, 9.0, 9.0, 9.0]]]])  # point, then quantiles .1, .5, .9
+    point = 2 / 2 + 0.1 * 4 / 8
+    pinball = (0.1 * 0.5 + 0.5 * 1.0 + 0.1 * 3.0) / 2
+    total, count = loss_sums(one[None], target, weight, torch.tensor([[4.0]]))
+    assert float(total) == pytest.approx(point + pinball)
     assert float(count) == 1
+    exact = torch.ones_like(one)
+    both = loss_sums(torch.stack([one, exact]), target, weight, torch.tensor([[4.0]]))
+    assert float(both[0]) == pytest.approx((point + pinball) / 2)  # members are judged one by one
+
+
+def test_quantiles_do_not_cross() -> None:
+    torch.manual_seed(0)
+    model = random_model(horizons=3)
+    for member in model.members:
+        torch.nn.init.normal_(member.head.weight, std=5.0)
+    out = model(torch.randn(9, 40, len(model.center)), torch.rand(9, 40) * 10)
+    assert torch.all(out[..., 1] <= out[..., 2]) and torch.all(out[..., 2] <= out[..., 3]) and torch.all(out >= 0)
 
 
 def test_standardised_inputs_have_mean_0_and_deviation_1() -> None:

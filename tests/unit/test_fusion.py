@@ -112,15 +112,17 @@ def test_features_are_centred_and_compared_with_the_best_of_the_requests_own():
     mask = torch.arange(7) < torch.tensor([7, 5, 6, 4])[:, None]
     standard = torch.arange(7) < torch.tensor([3, 5, 2, 4])[:, None]
     scale = Standardise(3)
-    scale.fit(features, mask, standard)
-    out = scale(features, standard)
-    level, distance = out[..., :3], out[..., 3:]
+    best = features.masked_fill(~standard[..., None], -torch.inf).amax(1)
+    scale.fit(features, mask, best)
+    level, distance = scale(features, best)
     torch.testing.assert_close(level[mask].mean(0), torch.zeros(3), atol=1e-5, rtol=0)
     torch.testing.assert_close(level[mask].std(0), torch.ones(3), atol=2e-2, rtol=0)
     torch.testing.assert_close(distance[mask].mean(0), torch.zeros(3), atol=1e-5, rtol=0)
     for b in range(4):
         for c in range(7):
-            best = level[b, : int(standard[b].sum())].max(0).values
-            raw = (level[b, c] - best - scale.distance_mean) / scale.distance_scale
+            highest = level[b, : int(standard[b].sum())].max(0).values
+            raw = (level[b, c] - highest - scale.distance_mean) / scale.distance_scale
             torch.testing.assert_close(distance[b, c], raw.clamp(-LIMIT, LIMIT), atol=1e-5, rtol=1e-5)
-    assert scale(features * 1e6, standard).abs().max() == LIMIT
+    assert scale(features * 1e6, best * 1e6)[0].abs().max() == LIMIT
+    _, without = scale(features, torch.full((4, 3), -torch.inf))  # no candidates of its own: as if the best were the least
+    torch.testing.assert_close(without, ((level + LIMIT - scale.distance_mean) / scale.distance_scale).clamp(-LIMIT, LIMIT))

@@ -22,6 +22,7 @@ from tests.unit.core_cases import (
     text_vectors,
 )
 from timerec.candidates import similar
+from timerec.candidates.arrivals import arrivals
 from timerec.candidates.order import place, stride
 from timerec.candidates.pairs import Sources
 from timerec.candidates.without import offer
@@ -58,7 +59,7 @@ def world(stretch=1):
         *events._replace(time=later(events.time)), n_users=12, item_category=categories(), attributes=(item, later(time), value)
     )
     table = forecast_table(0)
-    sources = Sources(log, table, similar.fit(log, later(snapshots())), text_vectors(0), True)
+    sources = Sources(log, table, similar.fit(log, later(snapshots())), text_vectors(0), arrivals(log), True)
     return sources, int(later(NOW))
 
 

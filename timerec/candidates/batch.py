@@ -20,6 +20,7 @@ class Batch(NamedTuple):
     count: NDArray[np.int32]  # type: ignore[assignment]  # [B] candidates; hides tuple.count
     standard: NDArray[np.int32]  # [B] of which the first are the request's own candidates, whatever was asked for
     features: NDArray[np.float32]  # [B, C, F]
+    best: NDArray[np.float32]  # [B, F] largest value of each feature among the request's own candidates, -inf without any
     context: NDArray[np.float32]  # [B, G]
     history: NDArray[np.int32]  # [B, L] latest events, the newest last; -1 where padded
     gaps: NDArray[np.float32]  # [B, L] log1p of seconds between event and request
@@ -50,26 +51,29 @@ def build(
     items = np.zeros((n, longest), np.int32)
     count, standard = np.zeros(n, np.int32), np.zeros(n, np.int32)
     features = np.empty((n, longest, layout.width), np.float32)
+    best = np.empty((n, layout.width), np.float32)
     context = np.zeros((n, len(layout.context)), np.float32)
     window = np.full((n, history), -1, np.int32)
     gaps, values = np.zeros((n, history), np.float32), np.zeros((n, history), np.float32)
     _fill(
-        sources, ws, users.astype(np.int64), times, extra_start, extra_item, items, count, standard, features, context,
-        window, gaps, values,
+        sources, ws, users.astype(np.int64), times, extra_start, extra_item, items, count, standard, features, best,
+        context, window, gaps, values,
     )  # fmt: skip
     widest = max(int(count.max(initial=1)), 1)
     features = np.ascontiguousarray(features[:, :widest])
     features[np.arange(widest)[None, :] >= count[:, None]] = 0.0
-    return Batch(items[:, :widest].copy(), count, standard, features, context, window, gaps, values)
+    return Batch(items[:, :widest].copy(), count, standard, features, best, context, window, gaps, values)
 
 
 @njit(cache=True, nogil=True)
-def _fill(sources, ws, users, times, extra_start, extra_item, items, count, standard, features, context, window, gaps, values):
+def _fill(
+    sources, ws, users, times, extra_start, extra_item, items, count, standard, features, best, context, window, gaps, values
+):  # fmt: skip
     log = sources.log
     length = window.shape[1]
     for r in range(len(users)):
         extra = extra_item[extra_start[r] : extra_start[r + 1]]
-        standard[r], count[r] = request(sources, ws, users[r], times[r], extra, items[r], features[r], context[r])
+        standard[r], count[r] = request(sources, ws, users[r], times[r], extra, items[r], features[r], best[r], context[r])
         items[r, count[r] :] = 0
         if users[r] < 0:
             continue

@@ -9,7 +9,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from timerec.candidates import context, habit, momentum, neighbours, similar, text, trending
+from timerec.candidates import arrivals, context, habit, momentum, neighbours, similar, text, trending
+from timerec.candidates.arrivals import Arrivals
 from timerec.candidates.order import stride
 from timerec.candidates.similar import Similar
 from timerec.candidates.without import Offer
@@ -46,6 +47,7 @@ class Sources(NamedTuple):
     forecast: ForecastTable
     similar: Similar
     vectors: NDArray[np.float32]  # [I, D] reduced text vectors, unit rows or zero
+    arrivals: Arrivals
     repeats: bool
     offer: Offer = Offer()
 
@@ -150,7 +152,7 @@ def _add(item, slot, items, count):
 
 
 @njit(cache=True)
-def _choose(sources, ws, own, touched, t, items):
+def _choose(sources, ws, own, touched, t, recent, items):
     """Fill `items` with the standard candidates; returns their number. Own items are left out where nothing repeats."""
     log = sources.log
     slot = ws.candidate_slot
@@ -188,11 +190,16 @@ def _choose(sources, ws, own, touched, t, items):
             if sources.repeats or ws.item_slot[item] < 0:
                 count = _add(item, slot, items, count)
                 taken += 1
+    if sources.offer.arrivals:
+        lately = np.empty(arrivals.LATEST + arrivals.NEAREST, np.int32)
+        for k in range(arrivals.propose(sources.arrivals, sources.vectors, recent, t, lately, np.empty(arrivals.NEAREST))):
+            if sources.repeats or ws.item_slot[lately[k]] < 0:
+                count = _add(lately[k], slot, items, count)
     return count
 
 
 @njit(cache=True)
-def request(sources, ws, user, t, extra, items, features, request_context):
+def request(sources, ws, user, t, extra, items, features, best, request_context):
     """Candidates and features of one request.
 
     Args:
@@ -201,6 +208,7 @@ def request(sources, ws, user, t, extra, items, features, request_context):
         extra: int32 [E] further items to score (pairs asked for, truth and negatives in training).
         items: int32 [C] receives the standard candidates, then the extras that are not among them.
         features: float32 [C, F]; request_context: float32 [G].
+        best: float32 [F] receives the largest value of each feature among the standard candidates, -inf where there are none.
 
     Returns:
         (number of standard candidates, number of all).
@@ -216,7 +224,10 @@ def request(sources, ws, user, t, extra, items, features, request_context):
     step = stride(known) if sources.offer.timeless else 0
     touched = neighbours.scan(log, user, begin, known, t, ws.near, ws.touched, seen, step)
     touched = similar.vote(log, sources.similar, begin, known, t, ws.near, 4, ws.touched, touched, step)
-    standard = _choose(sources, ws, own, touched, t, items)
+    depth = sources.vectors.shape[1]
+    recent, centre = np.empty(depth, np.float32), np.empty(depth, np.float32)
+    text.profile(log, sources.vectors, begin, known, recent, centre, step)
+    standard = _choose(sources, ws, own, touched, t, recent, items)
     count = standard
     for j in range(len(extra)):
         count = _add(extra[j], ws.candidate_slot, items, count)
@@ -225,9 +236,6 @@ def request(sources, ws, user, t, extra, items, features, request_context):
     overall = np.empty(len(log.half_lives), np.float32)
     scratch = np.empty(len(log.half_lives), np.float32)
     trending.everything(log, t, overall)
-    depth = sources.vectors.shape[1]
-    recent, centre = np.empty(depth, np.float32), np.empty(depth, np.float32)
-    text.profile(log, sources.vectors, begin, known, recent, centre, step)
     context.features(log, begin, known, own, t, request_context, step)
     shared = 0  # categories whose shares are computed: many candidates have the same one
     for c in range(count):
@@ -272,6 +280,10 @@ def request(sources, ws, user, t, extra, items, features, request_context):
         a += columns
         momentum.forecast_features(sources.forecast, item, t, row[a:])
 
+    best[:] = -np.inf
+    for c in range(standard):
+        for f in range(len(best)):
+            best[f] = max(best[f], features[c, f])
     for j in range(own):
         ws.item_slot[ws.own[j]] = -1
     for j in range(groups):

@@ -23,6 +23,7 @@ INK, MUTED, GRID, ACCENT, SECOND, OTHER, PAPER = (
     "#060606",
     "#070707",
 )
+FORECASTERS = {"model": "forecaster", "naive": "the last value", "moving_average": "moving average"}
 VARIABLES = {
     INK: "--ink", MUTED: "--muted", GRID: "--line", ACCENT: "--accent", SECOND: "--second", OTHER: "--other",
 }  # fmt: skip
@@ -142,8 +143,38 @@ def forecasts_chart(examples: Entry) -> str:
         for axes in panels[len(items) :]:
             axes.set_visible(False)
         handles, names = panels[0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside upper left", ncols=3, labelcolor=INK)
+        figure.legend(handles, names, loc="outside upper left", ncols=4, labelcolor=INK)
         return svg(figure, "forecasts against what happened for a few items")
+
+
+def horizons_chart(metrics: Entry) -> str:
+    """Accuracy by steps ahead, of each forecaster in turn: WAPE, RMSSE, and how often the truth lay in the interval."""
+    accuracy, interval = metrics["accuracy"], metrics.get("interval") or {}
+    horizons = [name for name in next(iter(accuracy.values())) if name != "all"]
+    where = [int(name) for name in horizons]
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(7.2, 2.7), layout="constrained")
+        panels = figure.subplots(1, 3 if interval else 2)
+        for axes, metric in zip(panels, ("wape", "rmsse"), strict=False):
+            for name, parts in accuracy.items():
+                colour = {"model": ACCENT, "moving_average": SECOND}.get(name, OTHER)
+                values = np.array([parts[h][metric] for h in horizons], np.float64)
+                axes.plot(where, values, "o-", color=colour, markersize=4, label=FORECASTERS.get(name, name))
+            axes.set_title(metric.upper())
+        for one in interval.values():
+            low, high = one["levels"]
+            axes = panels[2]
+            axes.plot(where, [one["coverage"][h] for h in horizons], "o-", color=ACCENT, markersize=4)
+            axes.axhline(high - low, color=MUTED, linewidth=1, linestyle=(0, (3, 3)))
+            axes.set_title(f"Within the {100 * (high - low):.0f} % interval")
+            axes.set_ylim(0, 1)
+        for axes in panels:
+            axes.set_xlabel("steps ahead")
+            axes.set_xticks(where[:: max(1, len(where) // 8)])
+            axes.margins(x=0.1, y=0.15)
+        handles, names = panels[0].get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside upper left", ncols=3, labelcolor=INK)
+        return svg(figure, "accuracy of forecasts by steps ahead")
 
 
 def best_baseline(systems: Sequence[Entry], metric: str) -> Entry:
@@ -156,6 +187,10 @@ def _forecast_panel(axes: Axes, entry: Entry, examples: Entry) -> None:
     axes.plot(steps, entry["y"], color=OTHER, linewidth=1.3, label="what happened")
     for number, one in enumerate(entry["forecasts"]):
         ahead = one["origin"] + np.arange(1, len(one["forecast"]) + 1)
+        if "low" in one:
+            low, high = examples["levels"]
+            band = f"{100 * (high - low):.0f} % interval" if number == 0 else None
+            axes.fill_between(ahead, one["low"], one["high"], color=ACCENT, alpha=0.18, linewidth=0, label=band)
         label = "forecast, as made before" if number == 0 else None
         axes.plot(ahead, one["forecast"], "o-", color=ACCENT, linewidth=2, markersize=2.5, label=label)
     if steps[0] < examples["cut"] <= steps[-1]:

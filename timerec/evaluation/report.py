@@ -68,7 +68,9 @@ def write_report(results: dict[str, Any], path: Path) -> None:
     )  # fmt: skip
     environment.filters |= {"day": _day, "number": _number, "span": _span, "signed": _signed}
     environment.filters |= {"title_of": metric_title, "setting": _setting, "short": _short}
-    page = environment.get_template("report.html.j2").render(r=results, **headline(results), **_plots(results), **_words(results))
+    page = environment.get_template("report.html.j2").render(
+        r=results, forecasters=charts.FORECASTERS, **headline(results), **_plots(results), **_words(results)
+    )
     path.write_text(page, encoding="utf-8")
 
 
@@ -124,6 +126,8 @@ def _plots(results: dict[str, Any]) -> dict[str, Markup | None]:
     learning = results.get("learning")
     plots["learning_plot"] = charts.learning_chart(learning, title) if learning else None
     examples = (results.get("forecast") or {}).get("examples")
+    judged = (results.get("forecast") or {}).get("metrics") or {}
+    plots["horizons_plot"] = charts.horizons_chart(judged) if judged.get("accuracy") else None
     plots["forecasts_plot"] = charts.forecasts_chart(examples) if examples and examples["items"] else None
     findings, ablation = results.get("findings") or {}, results.get("ablation") or {"rows": []}
     for name, draw in (
@@ -173,8 +177,8 @@ def _short(interval: dict[str, float | None]) -> str:
 
 
 def _setting(value: float, key: str) -> str:
-    """A tuned parameter in words; weights have no unit, all others are seconds."""
-    if "weight" in key:
+    """A tuned parameter in words; windows and half-lives are seconds, all others have no unit."""
+    if "half_life" not in key and "window" not in key:
         return f"{value:g}"
     unit, size = next((unit, size) for unit, size in (("days", DAY), ("hours", HOUR), ("seconds", 1)) if value >= size)
     number = f"{value / size:g}"

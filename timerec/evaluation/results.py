@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from timerec.evaluation import metrics
-from timerec.evaluation.bootstrap import interval, paired
+from timerec.evaluation.bootstrap import all_paired, named
 from timerec.evaluation.protocol import POPULARITY, TRUTH, UNIFORM, Pairs, Requests
 
 Values = dict[str, NDArray[np.float64]]
@@ -59,7 +59,7 @@ def describe_system(
         "name": name,
         "title": title,
         "kind": kind,
-        "metrics": {metric: interval(x, task.requests.user, task.reps)._asdict() for metric, x in values.items()},
+        "metrics": named(values, task.requests.user, task.reps),
         "lists": {
             f"coverage@{k}": metrics.coverage(ranked, k, task.catalogue_size),
             f"novelty@{k}": metrics.novelty(ranked, k, task.popularity),
@@ -71,11 +71,9 @@ def describe_system(
 
 def compare(task: Task, ours: Values, baselines: dict[str, Values]) -> list[dict[str, Any]]:
     """Paired differences of the model to every baseline in every metric, for `results["paired"]`."""
-    return [
-        {"baseline": name, "metric": metric} | paired(ours[metric], theirs[metric], task.requests.user, task.reps)._asdict()
-        for name, theirs in baselines.items()
-        for metric in ours
-    ]
+    asked = [(name, metric) for name in baselines for metric in ours]
+    found = all_paired([ours[metric] - baselines[name][metric] for name, metric in asked], task.requests.user, task.reps)
+    return [{"baseline": name, "metric": metric} | x._asdict() for (name, metric), x in zip(asked, found, strict=True)]
 
 
 def plain(tree: Any) -> Any:

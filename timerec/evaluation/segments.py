@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from timerec.clock import WEEK
-from timerec.evaluation.bootstrap import interval
+from timerec.evaluation.bootstrap import named
 from timerec.evaluation.metrics import ranking_metrics
 from timerec.evaluation.protocol import Requests
 
@@ -105,7 +105,7 @@ def segment_table(
             if not len(part):
                 break
             values = ranking_metrics(ranked[rows], part.truth_start, part.truth_item, k)
-            systems[system] = {metric: interval(x, part.user, reps)._asdict() for metric, x in values.items()}
+            systems[system] = named(values, part.user, reps)
         table.append(
             {
                 "name": name,
@@ -133,6 +133,6 @@ def by_week(requests: Requests, values: dict[str, NDArray[np.float64]], start: i
     table = []
     for number in np.unique(week):
         inside = week == number
-        systems = {name: interval(x[inside], requests.user[inside], reps)._asdict() for name, x in values.items()}
+        systems = named({name: x[inside] for name, x in values.items()}, requests.user[inside], reps)
         table.append({"start": start + int(number) * WEEK, "requests": int(inside.sum()), "systems": systems})
     return table

@@ -70,8 +70,11 @@ class ForecastFeatures:
         return cls(**arrays, **meta)
 
 
-def build(series: ItemSeries, model: RecurrentForecaster | None) -> ForecastFeatures:
-    """Features of every step of every item in one causal pass; without a model only the columns that need none.
+def build(series: ItemSeries, model: RecurrentForecaster | None, given: NDArray[np.float32] | None = None) -> ForecastFeatures:
+    """Features of every step of every item in one causal pass.
+
+    The forecasts are the network's, or `given` [total, H], one row for each of `series.y`; without either there are only the
+    columns that need none.
 
     Columns:
         forecast_h: log1p of the forecast h steps ahead, in units a step.
@@ -83,10 +86,10 @@ def build(series: ItemSeries, model: RecurrentForecaster | None) -> ForecastFeat
         since: log1p of the steps since the last one with events.
     """
     names = list(OWN)
-    yearly = False
-    if model is not None:
-        names = [f"forecast_{h + 1}" for h in range(model.architecture.horizons)] + ["momentum"] + names
-        yearly = model.architecture.yearly
+    yearly = model is not None and model.architecture.yearly
+    horizons = model.architecture.horizons if model is not None else given.shape[1] if given is not None else 0
+    if horizons:
+        names = [f"forecast_{h + 1}" for h in range(horizons)] + ["momentum"] + names
     period = 52 if yearly and series.step == WEEK else season(series.step)
     values = np.empty((int(series.offsets[-1]), len(names)), dtype=np.float32)
     for items in series.chunks(CHUNK):
@@ -94,25 +97,33 @@ def build(series: ItemSeries, model: RecurrentForecaster | None) -> ForecastFeat
         if not len(y):
             continue
         state = levels(y)
-        columns = _own(y, state, period)
+        rows = slice(series.offsets[items[0]], series.offsets[items[-1] + 1])
+        own = series.ragged(_own(y, state, period), items)
+        if not horizons:
+            values[rows] = own
+            continue
         if model is not None:
-            forecast = forecasts(model, y, state, series.first_step[items], series.origin)
-            momentum = np.log((forecast[..., :1] + FLOOR) / (state.means[LEVEL][..., None] + FLOOR))
-            columns = np.concatenate([np.log1p(forecast), momentum, columns], axis=-1)
-        values[series.offsets[items[0]] : series.offsets[items[-1] + 1]] = series.ragged(columns, items)
+            forecast = series.ragged(outputs(model, series, items)[..., 0], items)
+        else:
+            assert given is not None
+            forecast = given[rows]
+        level = series.ragged(state.means[LEVEL][..., None], items)
+        momentum = np.log((forecast[:, :1] + FLOOR) / (level + FLOOR))
+        values[rows] = np.concatenate([np.log1p(forecast), momentum, own], axis=-1)
     return ForecastFeatures(series.offsets, series.first_step, values, series.origin, series.step, names)
 
 
-def forecasts(
-    model: RecurrentForecaster, y: NDArray[np.float32], state: Levels, first: NDArray[np.int32], origin: int
-) -> NDArray[np.float32]:
-    """Forecasts [T, n, H] of the series y [T, n] (n at most CHUNK) at the end of every step."""
+def outputs(model: RecurrentForecaster, series: ItemSeries, items: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Point forecast and quantiles [T, n, H, 1 + Q] of the series of `items` [n] (at most CHUNK) at the end of every step."""
     net = model.architecture
-    x = inputs(y, state, first, origin, net.step, net.horizons, net.yearly)
-    missing = CHUNK - y.shape[1]
+    y, first = series.dense(items), series.first_step[items]
+    state = levels(y)
+    x = inputs(y, state, first, series.origin, net.step, net.horizons, net.yearly)
+    x = np.concatenate([x, series.dense_beside(items)], axis=-1)
+    missing = CHUNK - len(items)
     x = np.pad(x, ((0, 0), (0, missing), (0, 0)))
     scale = np.pad(state.scale, ((0, 0), (0, missing)))
-    return model.roll(torch.from_numpy(x), torch.from_numpy(scale)).numpy()[:, : y.shape[1]]
+    return model.roll(torch.from_numpy(x), torch.from_numpy(scale)).numpy()[:, : len(items)]
 
 
 def _own(y: NDArray[np.float32], state: Levels, period: int) -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from timerec.config import ForecasterConfig
 from timerec.forecaster.inputs import YEAR
-from timerec.forecaster.recurrent import Architecture, RecurrentForecaster
+from timerec.forecaster.recurrent import QUANTILES, Architecture, RecurrentForecaster
 from timerec.forecaster.sample import Tensors, choose, tensors
 from timerec.forecaster.series import ItemSeries
 
@@ -20,15 +20,20 @@ SQUARED = 0.1  # share of the squared error in the loss: lowers RMSSE, hardly co
 PATIENCE = 5  # epochs without a better validation loss
 
 
-def loss_sums(forecast: Tensor, target: Tensor, weight: Tensor, scale: Tensor) -> Tensor:
-    """Weighted sum of the loss and of the weights, [2].
+def loss_sums(outputs: Tensor, target: Tensor, weight: Tensor, scale: Tensor) -> Tensor:
+    """Weighted sum of the loss and of the weights, [2], of outputs [M, T, n, H, 1 + Q] and targets [T, n, H].
 
-    |e| / sqrt(scale) + 0.1 e^2 / scale^1.5: both terms grow with the square root of an item's level, between counting
-    every item alike (RMSSE, MASE) and every unit alike (WAPE).
+    Of the point forecast |e| / sqrt(scale) + 0.1 e^2 / scale^1.5: both terms grow with the square root of an item's level,
+    between counting every item alike (RMSSE, MASE) and every unit alike (WAPE). Of the quantiles the pinball loss / sqrt(scale)
+    (Koenker & Bassett 1978).
     """
-    error, root = forecast - target, scale.sqrt().unsqueeze(-1)
-    loss = error.abs() / root + SQUARED * error.square() / root**3
-    return torch.stack([(loss * weight).sum(), weight.sum()])
+    error, root = outputs - target[..., None], scale.sqrt().unsqueeze(-1)
+    point = error[..., 0]
+    loss = point.abs() / root + SQUARED * point.square() / root**3
+    levels = torch.tensor(QUANTILES, device=error.device)
+    below = -error[..., 1:]
+    loss = loss + torch.maximum(levels * below, (levels - 1) * below).sum(-1) / root
+    return torch.stack([(loss * weight).sum() / len(outputs), weight.sum()])
 
 
 def moments(data: Tensors) -> Tensor:
@@ -136,8 +141,10 @@ class Fitting:
         dtype = torch.float16 if self.precision == "fp16" else torch.bfloat16
         scale = data.scale[:, part]
         with torch.autocast(self.device, dtype=dtype, enabled=self.precision != "fp32"):
-            forecast = (model or self.model)(data.x[:, part], scale)
-        return loss_sums(forecast, data.target[:, part], weight[:, part], scale)
+            outputs = (model or self.model)(data.x[:, part], scale)
+        if model is not None:  # judged as it will be used: averaged
+            outputs = outputs.mean(0, keepdim=True)
+        return loss_sums(outputs, data.target[:, part], weight[:, part], scale)
 
     def _weights(self) -> dict[str, Tensor]:
         return {name: value.detach().cpu().clone() for name, value in self.network.state_dict().items()}
@@ -146,7 +153,7 @@ class Fitting:
 def architecture(config: ForecasterConfig, series: ItemSeries, fit_until_step: int) -> Architecture:
     """The network for these settings; the time of year is read only where the fit sees two years or more."""
     yearly = fit_until_step * series.step >= 2 * YEAR
-    return Architecture(config.kind, config.hidden, config.horizons, series.step, bool(yearly))
+    return Architecture(config.kind, config.hidden, config.horizons, series.step, bool(yearly), series.n_beside, config.members)
 
 
 def batches(n_series: int, width: int, batch_size: int) -> int:

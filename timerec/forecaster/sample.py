@@ -101,15 +101,18 @@ def pick(series: ItemSeries, items: NDArray[np.int64]) -> ItemSeries:
     lengths = series.lengths[items]
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     place = np.arange(offsets[-1]) + np.repeat(series.offsets[items] - offsets[:-1], lengths)
-    return ItemSeries(offsets, series.first_step[items], series.y[place], series.origin, series.step, series.n_steps)
+    beside = None if series.beside is None else series.beside[place]
+    return ItemSeries(offsets, series.first_step[items], series.y[place], series.origin, series.step, series.n_steps, beside)
 
 
 def tensors(sample: Sample, architecture: Architecture) -> Tensors:
     """Inputs, targets and weights of a sample, whose series end at the cut."""
     series, horizons = sample.series, architecture.horizons
-    y = series.dense(np.arange(series.n_items))
+    everything = np.arange(series.n_items)
+    y = series.dense(everything)
     state = levels(y)
     x = inputs(y, state, series.first_step, series.origin, series.step, horizons, architecture.yearly)
+    x = np.concatenate([x, series.dense_beside(everything)], axis=-1)
     row = np.arange(len(y))[:, None, None] + np.arange(1, horizons + 1)
     target = np.concatenate([y, np.zeros((horizons, series.n_items), dtype=np.float32)])[row[:, 0, :]].swapaxes(1, 2)
     left = series.lengths[:, None] - row  # steps from the target to the end: positive where the target exists

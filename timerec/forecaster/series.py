@@ -23,6 +23,7 @@ class ItemSeries:
         origin: unix seconds (UTC) at which step 0 begins.
         step: seconds in a step.
         n_steps: steps of the log.
+        beside: float32 [total, P], what else is known at the end of each step (see `known.py`); None: nothing.
     """
 
     offsets: NDArray[np.int64]
@@ -31,6 +32,7 @@ class ItemSeries:
     origin: int
     step: int
     n_steps: int
+    beside: NDArray[np.float32] | None = None
 
     @property
     def n_items(self) -> int:
@@ -96,7 +98,8 @@ class ItemSeries:
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         place = np.arange(offsets[-1]) - np.repeat(offsets[:-1] - self.offsets[:-1], lengths)
         first = np.minimum(self.first_step, n_steps).astype(np.int32)
-        return ItemSeries(offsets, first, self.y[place], self.origin, self.step, n_steps)
+        beside = None if self.beside is None else self.beside[place]
+        return ItemSeries(offsets, first, self.y[place], self.origin, self.step, n_steps, beside)
 
     def dense(self, items: NDArray[np.int64], width: int = 0) -> NDArray[np.float32]:
         """Series of `items` [n] side by side, time first: float32 [T, n], row j the j-th step of each; 0 after the end.
@@ -111,6 +114,20 @@ class ItemSeries:
         if not len(self.y):
             return np.zeros((width, len(items)), dtype=np.float32)
         return np.where(inside, self.y[place], np.float32(0))
+
+    def dense_beside(self, items: NDArray[np.int64], width: int = 0) -> NDArray[np.float32]:
+        """As `dense`, of what is known beside: float32 [T, n, P]; P is 0 where nothing is."""
+        lengths = self.lengths[items]
+        rows = np.arange(width or int(lengths.max(initial=0)))[:, None]
+        if self.beside is None or not len(self.y):
+            return np.zeros((len(rows), len(items), self.n_beside), dtype=np.float32)
+        inside = rows < lengths
+        return np.where(inside[..., None], self.beside[np.where(inside, self.offsets[items] + rows, 0)], np.float32(0))
+
+    @property
+    def n_beside(self) -> int:
+        """Number of columns known beside, P."""
+        return 0 if self.beside is None else self.beside.shape[1]
 
     def ragged(self, dense: NDArray[np.float32], items: NDArray[np.int64]) -> NDArray[np.float32]:
         """Inverse of `dense` for consecutive `items` [n]: [T, n, ...] to [sum of their lengths, ...], item by item."""

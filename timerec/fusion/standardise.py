@@ -25,27 +25,32 @@ class Standardise(nn.Module):
             self.register_buffer(name, torch.full((features,), start))
 
     @torch.no_grad()
-    def fit(self, features: Tensor, mask: Tensor, standard: Tensor) -> None:
+    def fit(self, features: Tensor, mask: Tensor, best: Tensor) -> None:
         """Measure means and deviations on a sample of requests.
 
         Args:
-            features: [B, C, F]; mask, standard: bool [B, C].
+            features: [B, C, F]; mask: bool [B, C]; best: [B, F] as in `forward`.
         """
         real = features[mask]
         self.mean.copy_(real.mean(0))
         self.scale.copy_(real.std(0) + 1e-3)
-        _, distance = self._halves(features, standard)
+        _, distance = self._halves(features, best)
         real = distance[mask]
         self.distance_mean.copy_(real.mean(0))
         self.distance_scale.copy_(real.std(0) + 1e-2)
 
-    def forward(self, features: Tensor, standard: Tensor) -> Tensor:
-        """Standardised features [B, C, 2 F]: levels, then distances to the best of the standard candidates."""
-        level, distance = self._halves(features, standard)
-        distance = ((distance - self.distance_mean) / self.distance_scale).clamp(-LIMIT, LIMIT)
-        return torch.cat([level, distance], -1)
+    def forward(self, features: Tensor, best: Tensor) -> tuple[Tensor, Tensor]:
+        """Standardised levels and distances to the best, each [B, C, F].
 
-    def _halves(self, features: Tensor, standard: Tensor) -> tuple[Tensor, Tensor]:
-        level = ((features - self.mean) / self.scale).clamp(-LIMIT, LIMIT)
-        best = level.masked_fill(~standard[..., None], -LIMIT).amax(1, keepdim=True)
-        return level, level - best
+        Args:
+            features: [B, C, F].
+            best: [B, F] the largest features among the request's own candidates (-inf where it has none), whichever of them
+                are in `features`.
+        """
+        level, distance = self._halves(features, best)
+        return level, distance.sub_(self.distance_mean).div_(self.distance_scale).clamp_(-LIMIT, LIMIT)
+
+    def _halves(self, features: Tensor, best: Tensor) -> tuple[Tensor, Tensor]:
+        level = torch.sub(features, self.mean).div_(self.scale).clamp_(-LIMIT, LIMIT)
+        highest = ((best - self.mean) / self.scale).clamp(-LIMIT, LIMIT)
+        return level, level - highest[:, None, :]

@@ -14,15 +14,18 @@ import numpy as np
 
 from timerec.config import Config
 from timerec.data.cluster import connect
-from timerec.evaluation.baselines import History, standard_baselines, tune
+from timerec.evaluation.baselines import History, load_baseline
 from timerec.evaluation.metrics import ranking_metrics
 from timerec.evaluation.protocol import Pairs, Requests, negatives, sample_requests
 from timerec.evaluation.report import write_report
-from timerec.evaluation.results import Task, Values, compare, describe_system, per_request, plain
+from timerec.evaluation.results import Task, compare, describe_system, per_request, plain
 from timerec.evaluation.segments import by_week, item_segments, segment_table, taken_before, user_segments
+from timerec.pipeline.baselines import judge_baselines
 from timerec.pipeline.finetune import TUNED_TEXT
-from timerec.pipeline.predict import answer
+from timerec.pipeline.peers import check_peers, judge_peers
+from timerec.pipeline.predict import Job, answer_jobs
 from timerec.pipeline.study import study
+from timerec.schema import Columns
 from timerec.state import State
 from timerec.training.sources import StateFiles
 
@@ -48,6 +51,8 @@ def evaluate(files: StateFiles, bundle: Path, tuned: Path, out: Path, config: Co
     Returns:
         What `metrics.json` holds.
     """
+    own = [load_baseline(place) for place in config.evaluate.baselines]
+    check_peers(config)
     connect(config.cluster.address)
     out.mkdir(parents=True, exist_ok=True)
     state = files.open()
@@ -59,26 +64,27 @@ def evaluate(files: StateFiles, bundle: Path, tuned: Path, out: Path, config: Co
     task = task_of(log, test, config, test_from)
 
     began = clock.perf_counter()
-    lists, values = _model_values(task, files, bundle, config)
-    seconds = clock.perf_counter() - began
+    start = np.searchsorted(task.pairs.request, np.arange(len(test) + 1))
     renewed = tuned.with_name(TUNED_TEXT)
     before = replace(files, renewed=renewed.resolve() if renewed.exists() else None)
-    val_lists, _, _ = answer(
-        before, bundle, val.user, val.time, k=k, weights=tuned.resolve(), cluster=config.cluster
-    )  # fmt: skip
+    jobs = [
+        Job(files, test.user, test.time, k, (start, task.pairs.item)),
+        Job(before, val.user, val.time, k, weights=tuned.resolve()),
+    ]
+    (lists, _, scores), (val_lists, _, _) = answer_jobs(bundle, jobs, config.cluster)
+    values = per_request(task, lists, scores.astype(np.float64))
+    seconds = clock.perf_counter() - began
     val_values = ranking_metrics(val_lists, val.truth_start, val.truth_item, k)
     model = describe_system(task, MODEL, "timerec", "model", lists, values, seconds=round(seconds, 1))
     systems, all_lists, baseline_values = [model], {MODEL: lists}, {}
-    for baseline in standard_baselines(log.repeats):
-        began = clock.perf_counter()
-        found = tune(baseline, log, val, val_cut=val_from, test_cut=test_from, k=k)
-        ranked = baseline.recommend(test, k)
-        baseline_values[baseline.name] = per_request(task, ranked, baseline.score(test, task.pairs))
-        all_lists[baseline.name] = ranked
-        spent = round(clock.perf_counter() - began, 1)
+    others = judge_baselines(own, log, val, task, val_from, test_from)
+    others += judge_peers(files, config, log, val, task, val_from, test_from)
+    for judged in others:
+        baseline_values[judged.name] = per_request(task, judged.ranked, judged.scores)
+        all_lists[judged.name] = judged.ranked
         entry = describe_system(
-            task, baseline.name, baseline.title, "baseline", ranked, baseline_values[baseline.name],
-            params=found.params, seconds=spent,
+            task, judged.name, judged.title, "baseline", judged.ranked, baseline_values[judged.name],
+            params=judged.params, seconds=round(judged.seconds, 1),
         )  # fmt: skip
         systems.append(entry)
     taken = taken_before(test, log.user, log.item, log.time)
@@ -120,7 +126,10 @@ def history(state: State) -> History:
     """The log as the baselines read it."""
     log = state.log
     user = np.repeat(np.arange(log.n_users, dtype=np.int32), log.user_size)
-    return History(user, log.event_item, log.event_time, log.n_users, log.n_items, state.sources.repeats, "live", log.listed)
+    return History(
+        user, log.event_item, log.event_time, log.n_users, log.n_items, state.sources.repeats, "live", log.listed,
+        state.users.to_numpy(zero_copy_only=False), state.items[Columns.ITEM].to_numpy(),
+    )  # fmt: skip
 
 
 def requests_of(state: State, log: History, config: Config, start: int, end: int, cut: int) -> Requests:
@@ -141,12 +150,3 @@ def task_of(log: History, requests: Requests, config: Config, cut: int) -> Task:
     )  # fmt: skip
     size = int((available <= requests.time.max()).sum())
     return Task(requests, pairs, popularity, size, config.evaluate.k, config.evaluate.bootstrap)
-
-
-def _model_values(task: Task, files: StateFiles, bundle: Path, config: Config) -> tuple[np.ndarray, Values]:
-    start = np.searchsorted(task.pairs.request, np.arange(len(task.requests) + 1))
-    lists, _, scores = answer(
-        files, bundle, task.requests.user, task.requests.time, k=task.k, pairs=(start, task.pairs.item),
-        cluster=config.cluster,
-    )  # fmt: skip
-    return lists, per_request(task, lists, scores.astype(np.float64))

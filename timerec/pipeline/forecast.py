@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,55 +17,154 @@ from numpy.typing import NDArray
 from timerec.clock import STEPS, step_index
 from timerec.config import ClusterConfig, ForecasterConfig
 from timerec.data.cluster import connect
-from timerec.forecaster.baseline import moving_average, naive
+from timerec.forecaster import backtest
+from timerec.forecaster.backtest import Predict
+from timerec.forecaster.classical import KINDS, Plan, plan
 from timerec.forecaster.features import ForecastFeatures, build
-from timerec.forecaster.metrics import by_horizon, changes
-from timerec.forecaster.recurrent import RecurrentForecaster
-from timerec.forecaster.sample import choose, known_active
+from timerec.forecaster.intermittent import CLASSES, demand_classes
+from timerec.forecaster.known import attribute_columns
+from timerec.forecaster.recurrent import QUANTILES, RecurrentForecaster
+from timerec.forecaster.sample import known_active
 from timerec.forecaster.series import ItemSeries, cut_for
 from timerec.schema import DataError, Prepared
+from timerec.training.forecast_blocks import roll_blocks
 from timerec.training.forecast_loop import fit_distributed
 
 SERIES = "series.parquet"  # item int32, step int32, count float32, value float32; non-zero rows only
 FEATURES, METRICS, EXAMPLES, MODEL = "features", "metrics.json", "examples.json", "model.json"
-ORIGINS = 8  # latest origins that are judged
-JUDGED = 20_000  # items that are judged, drawn at random where there are more
+CANDIDATES = ("gru", "lstm", "tsb", "croston")  # of forecaster.kind=auto: what is cheap enough to fit twice
+COMPARED = 5000  # items on which they are compared, at most
 SEED = 17
 
 
-def forecast(prepared: Path, out: Path, config: ForecasterConfig, cluster: ClusterConfig, fit_until: int) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Fitted:
+    """One fitted forecaster: a network, or the rolled forecasts of a classical method.
+
+    Attributes:
+        predict: forecasts at given rows.
+        features: what it says of every step.
+        facts: how it was fitted.
+        save: writes `model.json`, with the given facts beside, and whatever else `apply` needs.
+    """
+
+    predict: Predict
+    features: Callable[[], ForecastFeatures]
+    facts: dict[str, Any]
+    save: Callable[[Path, dict[str, Any]], None]
+
+
+def forecast(
+    prepared: Path, out: Path, config: ForecasterConfig, cluster: ClusterConfig, fit_until: int, seed: int = SEED
+) -> dict[str, Any]:
     """Fit on the steps wholly over at `fit_until` (unix seconds), then one causal pass over the whole log.
 
-    Writes into `out`: `features/` (see `ForecastFeatures`), `model.json` and `model.safetensors`, `metrics.json` (WAPE,
-    RMSSE, MASE by horizon, beside naive and moving average) and `examples.json` (six items to plot). With `config.kind`
-    "none" there is no network: the features lack the forecasts, and the metrics the model.
+    Writes into `out`: `features/` (see `ForecastFeatures`), `model.json` and, of a network, `model.safetensors`, `metrics.json`
+    (`backtest.judge`, beside naive and moving average; how many series are intermittent; with `config.kind` "auto" what was
+    compared) and `examples.json` (six items to plot). With `config.kind` "none" the features lack the forecasts, and the metrics
+    the model.
+
+    Args:
+        seed: of the sample, the initial weights and the order of training.
 
     Returns:
         What `metrics.json` holds.
 
     Raises:
-        DataError: the series cannot be read, or are too short to learn from.
+        DataError: the series cannot be read, are too short to learn from, or statsforecast is missing.
     """
     series = read_series(prepared)
     kept = {"max_steps": cut_of(prepared)}
     cut = max(0, int(step_index(np.array([fit_until]), series.origin, series.step)[0]))
     out.mkdir(parents=True, exist_ok=True)
-    model: RecurrentForecaster | None = None
-    facts: dict[str, Any] = {}
+    metrics: dict[str, Any] = {"kind": config.kind, "fit": {}, "series": series.n_items, "steps": series.n_steps}
+    metrics |= {"fit_until_step": cut, "demand": demand(series, cut)}
+    predictors: dict[str, Predict] = {}
     if config.kind == "none":
         (out / MODEL).write_text(json.dumps({"kind": "none", "fit_until_step": cut, **kept}, indent=1))
+        features = build(series, None)
     else:
         connect(cluster.address)
-        model, facts = fit_distributed(series, config, cluster, cut, out / "train", SEED)
-        model.save(out, {"fit_until_step": cut, **kept})
-        shutil.rmtree(out / "train")
-    features = build(series, model)
+        if config.kind == "auto":
+            metrics["auto"] = choose_kind(series, config, cluster, cut, out / "train", seed)
+            config = config.model_copy(update={"kind": metrics["auto"]["chosen"]})
+            metrics["kind"] = config.kind
+        fitted = fit_kind(series, config, cluster, cut, out / "train", seed)
+        fitted.save(out, {"fit_until_step": cut, **kept})
+        shutil.rmtree(out / "train", ignore_errors=True)
+        features, metrics["fit"], predictors["model"] = fitted.features(), fitted.facts, fitted.predict
     features.save(out / FEATURES)
-    metrics = {"fit": facts, "series": series.n_items, "steps": series.n_steps, "fit_until_step": cut}
-    metrics |= judge(series, features, config.horizons, cut)
+    metrics |= backtest.judge(series, backtest.ground(series, config.horizons, cut, seed), config.horizons, predictors)
     (out / METRICS).write_text(json.dumps(metrics, indent=1))
-    (out / EXAMPLES).write_text(json.dumps(examples(series, features, config.horizons, cut)))
+    (out / EXAMPLES).write_text(json.dumps(examples(series, predictors.get("model"), config.horizons, cut)))
     return metrics
+
+
+def fit_kind(series: ItemSeries, config: ForecasterConfig, cluster: ClusterConfig, cut: int, storage: Path, seed: int) -> Fitted:
+    """Fit `config.kind` on the steps before `cut`; Ray must be connected.
+
+    Raises:
+        DataError: there are too few steps to learn from, or statsforecast is missing.
+    """
+    if config.kind not in KINDS:
+        model, facts = fit_distributed(series, config, cluster, cut, storage, seed)
+        facts = {"kind": config.kind, **facts}
+        return Fitted(backtest.recurrent(series, model), lambda: build(series, model), facts, model.save)
+    chosen = plan(config.kind, series, config.horizons, cut)
+    rolled, facts = roll_blocks(series, chosen)
+    band = backtest.spread(series, rolled, cut)
+
+    def save(folder: Path, extra: dict[str, Any]) -> None:
+        (folder / MODEL).write_text(json.dumps({**extra, "kind": chosen.kind, "plan": asdict(chosen)}, indent=1))
+
+    return Fitted(backtest.given(series, rolled, band), lambda: build(series, None, rolled), facts, save)
+
+
+def choose_kind(
+    series: ItemSeries, config: ForecasterConfig, cluster: ClusterConfig, cut: int, storage: Path, seed: int
+) -> dict[str, Any]:
+    """Which of CANDIDATES has the lowest WAPE on the last 2 H steps before `cut`, each fitted on what lies before these.
+
+    Returns:
+        {"chosen", "metric", "judged_on", "origins", "items", "candidates": {kind: {"wape", "rmsse", "seconds"}}}; the candidates
+        include naive and moving average, which are not chosen.
+
+    Raises:
+        DataError: there are too few steps to compare.
+    """
+    horizons = config.horizons
+    known = series.until(cut)
+    ground = backtest.before(known, horizons, cut, seed, COMPARED)
+    if ground is None:
+        raise DataError(
+            f"setting forecaster.kind=auto: {cut} steps before the cut are too few to compare forecasters over {2 * horizons} of "
+            "them; choose forecaster.kind=gru, or fewer forecaster.horizons"
+        )
+    start = int(ground.origins[0]) + 1
+    table: dict[str, dict[str, float]] = {}
+    for kind in CANDIDATES:
+        began = time.perf_counter()
+        fitted = fit_kind(known, config.model_copy(update={"kind": kind}), cluster, start, storage / kind, seed)
+        accuracy = backtest.judge(known, ground, horizons, {kind: fitted.predict})["accuracy"]
+        seconds = round(time.perf_counter() - began, 1)
+        for name in (kind, "naive", "moving_average"):
+            table.setdefault(name, {metric: accuracy[name]["all"][metric] for metric in ("wape", "rmsse")})
+        table[kind]["seconds"] = seconds
+    chosen = min(CANDIDATES, key=lambda kind: table[kind]["wape"])
+    facts = {"judged_on": ground.where, "origins": ground.origins.tolist(), "items": len(ground.items)}
+    return {"chosen": chosen, "metric": "wape", **facts, "candidates": table}
+
+
+def demand(series: ItemSeries, cut: int) -> dict[str, Any]:
+    """How many series, of those active before `cut`, are of which class of demand, and their share of steps without events."""
+    known = series.until(cut)
+    items = known_active(series, cut)
+    place = demand_classes(known)[items]
+    steps = float(known.lengths[items].sum())
+    item = np.repeat(np.arange(known.n_items), known.lengths)
+    empty = float(np.bincount(item, weights=known.y <= 0, minlength=known.n_items)[items].sum())
+    counts = {name: int((place == number).sum()) for number, name in enumerate(CLASSES)}
+    return {"active": len(items), "classes": counts, "share_of_zeros": round(empty / steps, 4) if steps else None}
 
 
 def apply(model_dir: Path, prepared: Path, until: int = 0) -> ForecastFeatures:
@@ -70,10 +172,24 @@ def apply(model_dir: Path, prepared: Path, until: int = 0) -> ForecastFeatures:
 
     Args:
         until: unix seconds of the latest request; the series run on to it, quiet steps included.
+
+    Raises:
+        DataError: the log's attributes are not those that the network reads, or statsforecast is missing.
     """
     facts = json.loads((model_dir / MODEL).read_text())
-    model = None if facts["kind"] == "none" else RecurrentForecaster.load(model_dir)
-    return build(read_series(prepared, max_steps=int(facts["max_steps"]), until=until), model)
+    series = read_series(prepared, max_steps=int(facts["max_steps"]), until=until)
+    if facts["kind"] == "none":
+        return build(series, None)
+    if facts["kind"] in KINDS:
+        connect()
+        return build(series, None, roll_blocks(series, Plan(**facts["plan"]))[0])
+    model = RecurrentForecaster.load(model_dir)
+    if model.architecture.beside != series.n_beside:
+        raise DataError(
+            f"{prepared / Prepared.ATTRIBUTES}: gives {series.n_beside} columns where the forecaster reads "
+            f"{model.architecture.beside}: bring the attributes it was trained with"
+        )
+    return build(series, model)
 
 
 def cut_of(prepared: Path) -> int:
@@ -103,7 +219,21 @@ def read_series(prepared: Path, column: str = "count", max_steps: int | None = N
     length = STEPS[manifest["step"]]
     n_steps = max(n_steps, (until - origin) // length)
     kept = cut_for(n_items, n_steps) if max_steps is None else max_steps
-    return ItemSeries.from_long(item, step, y, n_items, n_steps, origin, length, kept)
+    series = ItemSeries.from_long(item, step, y, n_items, n_steps, origin, length, kept)
+    return replace(series, beside=_attributes(prepared / Prepared.ATTRIBUTES, series))
+
+
+def _attributes(path: Path, series: ItemSeries) -> NDArray[np.float32] | None:
+    """Columns of the dated attributes, where the log has any."""
+    if not path.exists():
+        return None
+    try:
+        table = pq.read_table(path)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read ({error}); run the prepare stage again") from None
+    item, when = table.column(Prepared.ITEM).to_numpy(), table.column(Prepared.TIME).to_numpy()
+    value = np.stack([table.column(name).to_numpy().astype(np.float32) for name in table.column_names[2:]], axis=-1)
+    return attribute_columns(series, item, when, value)
 
 
 def _manifest(prepared: Path) -> dict[str, Any]:
@@ -115,71 +245,33 @@ def _manifest(prepared: Path) -> dict[str, Any]:
     return manifest
 
 
-def judge(series: ItemSeries, features: ForecastFeatures, horizons: int, cut: int) -> dict[str, Any]:
-    """Accuracy of the features' forecasts, of naive and of the moving average on steps that no parameter has seen.
-
-    These are the steps from `cut` on, at up to 8 latest origins; the log's last step, seldom whole, is left out.
-    Where they are fewer than the horizons: the last steps before the cut, of the items whose last steps were held out
-    of the fit. Items are those active before the cut.
-    """
-    last = series.n_steps - 2  # newest step that is whole
-    if last - horizons >= cut - 1:
-        where, first_origin = "steps after the cut", max(cut - 1, last - horizons - ORIGINS + 1)
-        items = known_active(series, cut)
-        origins = np.arange(first_origin, last - horizons + 1)
-    else:
-        where = "held-out items, last steps before the cut"
-        items = choose(series, horizons, cut, SEED).held_items
-        origins = np.array([cut - 1 - horizons])
-    items = np.sort(np.random.default_rng(SEED).permutation(items)[:JUDGED])
-    items = items[series.first_step[items] <= origins[0]] if len(origins) else items
-    nothing = {"judged_on": "nothing: no item is active long enough", "origins": [], "items": 0}
-    if not len(items) or origins[0] < 0:
-        return nothing
-    y = series.dense(items)
-    row = origins - series.first_step[items].astype(np.int64)[:, None]
-    inside = row[:, -1] + horizons < series.lengths[items]  # a series that was cut short has no truth there
-    items, y, row = items[inside], y[:, inside], row[inside]
-    if not len(items):
-        return nothing
-    side = np.arange(len(items))[:, None]
-    truth = y[row[..., None] + np.arange(1, horizons + 1), side[..., None]]
-    scales = changes(y, origins[0] + 1 - series.first_step[items])
-    guesses = {"naive": naive(y, horizons)[row, side], "moving_average": moving_average(y, horizons)[row, side]}
-    if features.names[0] == "forecast_1":
-        guesses = {"model": np.expm1(features.values[series.offsets[items][:, None] + row, :horizons])} | guesses
-    return {
-        "judged_on": where,
-        "origins": origins.tolist(),
-        "items": len(items),
-        "accuracy": {name: by_horizon(guess, truth, *scales) for name, guess in guesses.items()},
-    }
-
-
-def examples(series: ItemSeries, features: ForecastFeatures, horizons: int, cut: int, number: int = 6) -> dict[str, Any]:
+def examples(series: ItemSeries, predict: Predict | None, horizons: int, cut: int, number: int = 6) -> dict[str, Any]:
     """Series and forecasts of items of various volume, for plots.
 
     Returns:
-        {"cut", "origin", "step", "items": [{"item", "first_step", "y", "forecasts": [{"origin", "forecast" [H]}]}]}
+        {"cut", "origin", "step", "levels", "items": [{"item", "first_step", "y", "forecasts": [{"origin", "forecast" [H],
+        "low" [H], "high" [H]}]}]}; low and high are the quantiles at "levels".
     """
     items = known_active(series, cut)
     total = np.concatenate([[0.0], np.cumsum(series.y, dtype=np.float64)])
     volume = total[series.offsets[items + 1]] - total[series.offsets[items]]
     ranked = items[np.argsort(-volume, kind="stable")]
     places = np.unique(np.geomspace(1, max(len(ranked), 1), number).round().astype(int)) - 1
-    learned = features.names[0] == "forecast_1"
     return {
         "cut": cut,
         "origin": series.origin,
         "step": series.step,
-        "items": [_example(series, features, horizons, int(item), learned) for item in ranked[places]] if len(ranked) else [],
+        "levels": [QUANTILES[0], QUANTILES[-1]],
+        "items": [_example(series, predict, horizons, int(item)) for item in ranked[places]] if len(ranked) else [],
     }
 
 
-def _example(series: ItemSeries, features: ForecastFeatures, horizons: int, item: int, learned: bool) -> dict[str, Any]:
+def _example(series: ItemSeries, predict: Predict | None, horizons: int, item: int) -> dict[str, Any]:
     start, end, first = int(series.offsets[item]), int(series.offsets[item + 1]), int(series.first_step[item])
-    rows: NDArray[np.int64] = np.arange(max(start, end - 1 - 3 * horizons), end, horizons) if learned else np.zeros(0, int)
+    rows = np.arange(max(0, end - start - 1 - 3 * horizons), end - start, horizons)
+    out = predict(np.array([item]), rows[None])[0] if predict else np.zeros((0, horizons, 1 + len(QUANTILES)))
     forecasts = [
-        {"origin": first + int(row) - start, "forecast": np.expm1(features.values[row, :horizons]).tolist()} for row in rows
+        {"origin": first + int(row), "forecast": one[:, 0].tolist(), "low": one[:, 1].tolist(), "high": one[:, -1].tolist()}
+        for row, one in zip(rows, out, strict=False)
     ]
     return {"item": item, "first_step": first, "y": series.y[start:end].tolist(), "forecasts": forecasts}

@@ -82,7 +82,7 @@ def run(
     settings = {"forecaster": config.forecaster.model_dump(), "seed": config.train.seed}
     stages.do(
         "forecast", settings,
-        lambda: forecast(folders.prepared, folders.forecast, config.forecaster, cluster, cut),
+        lambda: forecast(folders.prepared, folders.forecast, config.forecaster, cluster, cut, config.train.seed),
     )  # fmt: skip
     settings = {"fusion": config.fusion.model_dump(), "train": config.train.model_dump()}
     features = folders.forecast / "features"

@@ -17,7 +17,7 @@ from timerec.evaluation.protocol import Requests
 from timerec.evaluation.results import Task
 from timerec.evaluation.segments import Mask, item_segments, user_segments
 from timerec.fusion.fuse import GROUPS
-from timerec.pipeline.predict import answer
+from timerec.pipeline.predict import Job, answer_jobs
 from timerec.training.sources import StateFiles
 
 LOOKED_INTO = 300  # requests whose scores are taken apart
@@ -89,10 +89,13 @@ def _age(
     val_from, test_from = cuts
     rows = sample(len(task.requests), AGED)
     part, k = rows_of(task.requests, rows), task.k
-    older, _, _ = answer(before, bundle, part.user, part.time, k=k, weights=tuned.resolve(), cluster=cluster)
     # as of the cut a user's answer is always the same
     who, place = np.unique(part.user, return_inverse=True)
-    frozen, _, _ = answer(files, bundle, who, np.full(len(who), test_from), k=k, cluster=cluster)
+    jobs = [
+        Job(before, part.user, part.time, k, weights=tuned.resolve()),
+        Job(files, who, np.full(len(who), test_from), k),
+    ]
+    (older, _, _), (frozen, _, _) = answer_jobs(bundle, jobs, cluster)
     lists = {"fresh": ours[rows], "older": older, "frozen": frozen[place]}
     values = {name: ranking_metrics(x, part.truth_start, part.truth_item, k)[f"ndcg@{k}"] for name, x in lists.items()}
     return by_age(part, values, test_from, test_from - val_from, REPS)

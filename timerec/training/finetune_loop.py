@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time as clock
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -120,7 +121,7 @@ def _worker(settings: dict[str, Any]) -> None:
     joint = Joint(model, language).to(device)
     wrapped = prepare_model(joint, parallel_strategy_kwargs={"broadcast_buffers": False})
     fitting = Fitting(joint, wrapped, config.train, sum(settings["steps"]), device, live)
-    builder = Builder(state, config.fusion.history, config.train.negatives, config.train.seed)
+    builder = Builder(state, config.fusion.history, config.train.negatives, config.train.seed, config.train.candidates)
     run = _Run(settings, fitting, builder, local_batch(config, workers), rank, workers, device)
     run.resume()
     while not run.done:
@@ -146,11 +147,12 @@ class _Run:
 
     def segment(self) -> None:
         """Train one segment, judge it, report it."""
+        began = clock.perf_counter()
         if self._tuning:
             loss = self._train(f"segment-{self._next}")
             self._refresh_text()
             ndcg = self._fitting.validate(self._examples(VALIDATION, training=False), self._sum)
-            self._curve.append({"segment": self._next, "loss": loss, "ndcg": ndcg})
+            self._curve.append({"segment": self._next, "loss": loss, "ndcg": ndcg, "seconds": clock.perf_counter() - began})
             if self._best < 0 or ndcg > self._curve[self._best]["ndcg"]:
                 self._best, self._best_weights = self._next, self._fitting.weights()
             self._next += 1
@@ -160,7 +162,7 @@ class _Run:
         else:
             loss = self._train("last")
             self._refresh_text()
-            self._curve.append({"segment": self._next, "loss": loss})
+            self._curve.append({"segment": self._next, "loss": loss, "seconds": clock.perf_counter() - began})
             self._result["final"] = self._named()
             if self._fitting.live is not None:
                 from timerec.encoder.peft import adapter_state

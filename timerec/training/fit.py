@@ -85,8 +85,8 @@ class Fitting:
         live = self.live.sample(example.taken, self.step, self.device) if self.live else None
         with self._precision():
             scores = self.wrapped(x, live)
-        target, weight = example.target.to(self.device), example.log_weight.to(self.device)
-        loss = joint_loss(scores, target, weight, x.standard)
+        target, drawn, weight = (part.to(self.device) for part in (example.target, example.drawn, example.log_weight))
+        loss = joint_loss(scores, target, drawn, weight, x.standard)
         self.optimiser.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
         self.scaler.unscale_(self.optimiser)

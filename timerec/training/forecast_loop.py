@@ -136,21 +136,31 @@ def _shard_tensors(settings: dict[str, Any], device: torch.device) -> Tensors:
         settings["origin"],
         settings["architecture"].step,
         settings["n_steps"],
+        _beside(table, settings["architecture"].beside),
     )
     sample = Sample(np.arange(series.n_items), series, table.column("held").to_numpy(zero_copy_only=False).astype(np.bool_))
     return tensors(sample, settings["architecture"]).to(device)
 
 
+def _beside(table: pa.Table, columns: int) -> NDArray[np.float32] | None:
+    if not columns:
+        return None
+    flat: NDArray[np.float32] = table.column("beside").combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return flat.reshape(-1, columns)
+
+
 def _table(sample: Sample, workers: int) -> list[pa.Table]:
     """One row an item, in at least one block a worker; long and short series, held out or not, are spread evenly."""
     series = sample.series
-    table = pa.table(
-        {
-            "first_step": series.first_step,
-            "held": sample.held,
-            "y": pa.LargeListArray.from_arrays(pa.array(series.offsets), pa.array(series.y)),
-        }
-    )
+    columns = {
+        "first_step": series.first_step,
+        "held": sample.held,
+        "y": pa.LargeListArray.from_arrays(pa.array(series.offsets), pa.array(series.y)),
+    }
+    if series.beside is not None:
+        offsets = pa.array(series.offsets * series.n_beside)
+        columns["beside"] = pa.LargeListArray.from_arrays(offsets, pa.array(series.beside.ravel()))
+    table = pa.table(columns)
     order = np.argsort(sample.held, kind="stable")  # every block gets its share of the held-out items
     return [table.take(pa.array(order[part::workers])) for part in range(workers)]
 
@@ -176,6 +186,8 @@ def _scaling(workers: int, gpus: float) -> ScalingConfig:
 def _fingerprint(sample: Sample, settings: dict[str, Any], workers: int) -> str:
     digest = hashlib.sha256(repr((sorted(settings.items()), workers)).encode())
     arrays: list[NDArray[Any]] = [sample.series.offsets, sample.series.first_step, sample.series.y, sample.held]
+    if sample.series.beside is not None:
+        arrays.append(sample.series.beside)
     for array in arrays:
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:16]

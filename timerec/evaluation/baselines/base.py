@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +24,19 @@ class History:
     repeats: bool  # whether items that the user already has are on offer
     catalogue: Catalogue = "live"
     listed: NDArray[np.int64] | None = None  # [n_items], see `protocol.known_from`
+    user_ids: NDArray[Any] | None = None  # [n_users] as in the tables
+    item_ids: NDArray[Any] | None = None  # [n_items] as in the tables
 
     @cached_property
     def user_start(self) -> NDArray[np.int64]:
         """Place of each user's first event, int64 [n_users + 1]."""
         return np.searchsorted(self.user, np.arange(self.n_users + 1))
+
+    def before(self, user: int, time: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """Items and times of the user's events strictly before `time`, the oldest first; none of a stranger (-1)."""
+        first, last = (self.user_start[user], self.user_start[user + 1]) if user >= 0 else (0, 0)
+        last = first + np.searchsorted(self.time[first:last], time)
+        return self.item[first:last], self.time[first:last]
 
     @cached_property
     def by_time(self) -> tuple[NDArray[np.int64], NDArray[np.int32]]:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+
 from timerec.evaluation.baselines.base import Baseline, History
 from timerec.evaluation.metrics import ranking_metrics
 from timerec.evaluation.protocol import Requests
+
+TUNING = 1_000  # validation requests on which a grid is tried, at most, where the baseline does not say fewer
 
 
 class Tuned(NamedTuple):
@@ -17,21 +21,31 @@ class Tuned(NamedTuple):
 
 
 def tune(baseline: Baseline, log: History, val_requests: Requests, *, val_cut: int, test_cut: int, k: int = 10) -> Tuned:
-    """Try the grid on validation requests, and leave `baseline` fitted before `test_cut` with the best point.
+    """Try the grid on (a sample of) the validation requests, and leave `baseline` fitted before `test_cut` with the best point.
 
     Args:
         val_cut, test_cut: unix seconds; the grid is judged by what is fitted before the first. Of equal points the
             first wins.
     """
+    some = sample(val_requests, getattr(baseline, "tuning", TUNING))
     tried = []
     for params in baseline.grid:
         if len(baseline.grid) == 1:  # nothing to choose
             tried.append((params, float("nan")))
             break
         baseline.fit(log, val_cut, **params)
-        ranked = baseline.recommend(val_requests, k)
-        ndcg = ranking_metrics(ranked, val_requests.truth_start, val_requests.truth_item, k)[f"ndcg@{k}"]
+        ranked = baseline.recommend(some, k)
+        ndcg = ranking_metrics(ranked, some.truth_start, some.truth_item, k)[f"ndcg@{k}"]
         tried.append((params, float(ndcg.mean())))
     best, _ = tried[0] if len(tried) == 1 else max(tried, key=lambda point: point[1])
     baseline.fit(log, test_cut, **best)
     return Tuned(best, tried)
+
+
+def sample(requests: Requests, most: int, seed: int = 0) -> Requests:
+    """At most so many of the requests, drawn evenly, in the same order."""
+    if len(requests) <= most:
+        return requests
+    kept = np.zeros(len(requests), bool)
+    kept[np.random.default_rng(seed).permutation(len(requests))[:most]] = True
+    return requests.keep_truth(kept[requests.truth_row])[0]
