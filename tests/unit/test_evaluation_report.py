@@ -137,7 +137,7 @@ def test_findings_and_the_worth_of_time_come_first(tmp_path):
     assert text.index("Knowing the time is worth +0.0500") < text.index("Model reaches NDCG@10")
     for words in (
         "What was found", "Better left out here: forecast", "comes from habit", "behind for heavy users", "error is 3.1 points",
-        "by a factor of 1.50", "20 days earlier",
+        "1.50 times the earlier events", "20 days earlier",
     ):  # fmt: skip
         assert words in text, words
     assert text.count("<svg") == 4 + 5

@@ -102,3 +102,23 @@ def test_remap_keeps_every_weight_that_still_has_both_items():
         np.testing.assert_array_equal(dense(moved, s, 40), expected)
         holes = np.diff((moved.item[s] < 0).astype(int), axis=1)
         assert (holes >= 0).all()  # the kernel stops at the first hole
+
+
+def test_whole_histories_are_ease_of_users_by_items_and_all_events_vote_alike():
+    events = random_events(7, 500)
+    log = build_log(events)
+    moment = START + 40 * DAY
+    found = similar.fit(log, np.array([moment]), whole=True)
+    past = events.time < moment
+    taken = np.zeros((12, 25))
+    taken[events.user[past], events.item[past]] = 1
+    inverse = np.linalg.inv(taken.T @ taken + similar.RIDGE * np.eye(25))
+    weights = -inverse / np.diag(inverse)
+    np.fill_diagonal(weights, 0)
+    user, t = 3, START + 50 * DAY
+    mine = events.item[(events.user == user) & (events.time < t)]
+    score = np.zeros((25, 6), np.float32)
+    touched = np.zeros(25, np.int32)
+    similar.vote(log, found, log.user_start[user], len(mine), t, score, 4, touched, 0, 1)
+    np.testing.assert_allclose(score[:, 4], weights[mine].sum(0), atol=1e-5)
+    np.testing.assert_array_equal(score[:, 4], score[:, 5])

@@ -205,3 +205,20 @@ def test_names_of_sources():
     with pytest.raises(ValueError, match="without"):
         FusionConfig(without=["weather"])
     assert build_log(random_events(0)).n_items == 25
+
+
+def test_without_text_no_listing_is_chosen_by_its_text():
+    """60 items, of which the first half has events and all others were listed, one a second, before the moment."""
+    events = random_events(3, 300)
+    listed = np.full(60, NOW + 1, np.int64)
+    listed[25:] = NOW - 100 + np.arange(35)
+    log = build_log(events, items=60, listed=listed)
+    sources = Sources(log, forecast_table(0, 60), similar.fit(log, snapshots()), text_vectors(0, 60), arrivals(log), True)
+    names = layout_of(log)
+    proposed = {}
+    for source in ("nothing", "text", "momentum", "time"):
+        built = build_batch(sources._replace(offer=offer([source])), names, [3], [NOW])
+        proposed[source] = {int(item) for item in built.items[0, : built.standard[0]] if item >= 25}
+    assert proposed["text"] == set(range(44, 60))
+    assert proposed["text"] < proposed["nothing"]
+    assert proposed["momentum"] == proposed["time"] == set()

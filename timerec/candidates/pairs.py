@@ -227,6 +227,8 @@ def request(sources, ws, user, t, extra, items, features, best, request_context)
     depth = sources.vectors.shape[1]
     recent, centre = np.empty(depth, np.float32), np.empty(depth, np.float32)
     text.profile(log, sources.vectors, begin, known, recent, centre, step)
+    if not sources.offer.text:
+        recent[:] = 0.0
     standard = _choose(sources, ws, own, touched, t, recent, items)
     count = standard
     for j in range(len(extra)):

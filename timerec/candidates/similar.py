@@ -36,8 +36,12 @@ class Similar(NamedTuple):
     weight: NDArray[np.float32]  # [S, ITEMS, KEPT]
 
 
-def fit(log: EventLog, times: NDArray[np.int64]) -> Similar:
-    """Fit one snapshot at each of `times` (unix seconds) from the events strictly before it."""
+def fit(log: EventLog, times: NDArray[np.int64], whole: bool = False) -> Similar:
+    """Fit one snapshot at each of `times` (unix seconds) from the events strictly before it.
+
+    Args:
+        whole: whole histories in place of stretches, for a model that must not know what is close in time.
+    """
     times = np.unique(times)
     width = min(ITEMS, log.n_items)
     row = np.full((len(times), log.n_items), -1, np.int32)
@@ -54,21 +58,24 @@ def fit(log: EventLog, times: NDArray[np.int64]) -> Similar:
         chosen = chosen[counts[chosen] > 0]
         row[s, chosen] = np.arange(len(chosen))
         column = row[s, log.event_item[past]]
-        weights = _solve(user[past], place[past], column, len(chosen))
+        weights = _solve(user[past], place[past], column, len(chosen), whole)
         _keep(weights, chosen, item[s], weight[s])
     return Similar(times, row, item, weight)
 
 
-def _solve(user: NDArray[np.int64], place: NDArray[np.int64], column: NDArray[np.int32], n: int) -> NDArray[np.float32]:
+def _solve(
+    user: NDArray[np.int64], place: NDArray[np.int64], column: NDArray[np.int32], n: int, whole: bool
+) -> NDArray[np.float32]:
     gram = np.zeros((n, n), np.float32)
     inside = column >= 0
-    for shift in (0, STRETCH // 2):  # two covers, so that no pair is cut apart in both
-        stretch = user * (place.max() // STRETCH + 2) + (place + shift) // STRETCH
+    covers = (0,) if whole else (0, STRETCH // 2)  # two, so that no pair is cut apart in both
+    for shift in covers:
+        stretch = user if whole else user * (place.max() // STRETCH + 2) + (place + shift) // STRETCH
         rows = np.unique(stretch[inside], return_inverse=True)[1]
         ones = np.ones(inside.sum(), np.float32)
         taken = scipy.sparse.csr_matrix((ones, (rows, column[inside])), shape=(rows.max(initial=0) + 1, n))
         taken.data[:] = 1.0  # duplicates were summed
-        gram += (taken.T @ taken).toarray() / 2
+        gram += (taken.T @ taken).toarray() / len(covers)
     gram[np.diag_indices(n)] += RIDGE
     # from the Cholesky factor: a third of the work of solving for the identity
     factor = scipy.linalg.cholesky(gram, lower=True, overwrite_a=True, check_finite=False)
@@ -95,7 +102,7 @@ def vote(log, similar, begin, known, t, score, column, touched, met, step=0):
 
     Args:
         touched, met: items touched so far and their number; `score` is zero outside of them.
-        step: as in `timerec.candidates.order`; with one the votes are not decayed.
+        step: as in `timerec.candidates.order`; with one all events vote, and alike.
 
     Returns:
         number of touched items.
@@ -107,7 +114,7 @@ def vote(log, similar, begin, known, t, score, column, touched, met, step=0):
     if snapshot < 0:
         return met
     fast, slow = np.float32(1.0), np.float32(1.0)
-    for e in range(min(known, RECENT)):
+    for e in range(known if step else min(known, RECENT)):
         row = similar.row[snapshot, log.event_item[begin + place(e, known, step)]]
         if row >= 0:
             for k in range(similar.item.shape[2]):

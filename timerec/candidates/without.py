@@ -35,6 +35,7 @@ class Offer(NamedTuple):
     timeless: bool = False  # histories are read as sets: no order, no decay, own items by count
     trend_from: int = 0  # first half-life whose trending list counts
     arrivals: bool = True  # what was listed lately
+    text: bool = True  # of it the nearest by text
 
 
 def offer(without: Collection[str]) -> Offer:
@@ -44,7 +45,7 @@ def offer(without: Collection[str]) -> Offer:
     """
     timeless = "time" in without
     first = H if "momentum" in without else H - 1 if timeless else 0
-    return Offer("habit" not in without, timeless, first, not timeless and "momentum" not in without)
+    return Offer("habit" not in without, timeless, first, not timeless and "momentum" not in without, "text" not in without)
 
 
 def dropped(names: list[str], groups: dict[str, slice], without: Collection[str]) -> list[int]:

@@ -106,7 +106,7 @@ def age_chart(weeks: Sequence[Entry]) -> str:
             mean, low, high = (np.array([entry[key][part] for entry in weeks], float) for part in ("mean", "low", "high"))
             axes.plot(where, mean, "o-", color=colour, markersize=5, label=label)
             axes.fill_between(where, low, high, color=colour, alpha=0.12, linewidth=0)
-        shown = where[:: max(1, len(where) // 9)]
+        shown = where[:: -(-len(where) // 9)]
         axes.set_xticks(shown, [f"week {week}" for week in shown])
         axes.set_ylim(bottom=0)
         axes.margins(x=0.04)

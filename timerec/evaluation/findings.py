@@ -58,15 +58,15 @@ def taken_share(requests: Requests, lists: NDArray[np.int32]) -> NDArray[np.floa
     return hits(lists, requests.truth_start, requests.truth_item) / requests.truth_size[:, None]
 
 
-def popularity_bias(requests: Requests, lists: NDArray[np.int32], popularity: NDArray[np.float64]) -> Entry:
+def popularity_bias(requests: Requests, lists: NDArray[np.int32], popularity: NDArray[np.float64], reps: int = 1000) -> Entry:
     """How popular what was recommended is, against what was taken.
 
     Args:
         popularity: [n_items] events before the cut; items without any are "new", the others fall into tenths of the catalogue.
 
     Returns:
-        {"tenths": [{"title", "recommended", "taken"}], shares from new and least to most popular; "lift": mean log(1 + events) of
-        what was recommended minus that of what was taken}
+        {"tenths": [{"title", "recommended", "taken"}], shares from new and least to most popular; "lift": mean log(1 + events)
+        of a request's list minus that of what it took, paired}
     """
     known = np.flatnonzero(popularity > 0)
     tenth = np.zeros(len(popularity), np.int64)
@@ -76,7 +76,11 @@ def popularity_bias(requests: Requests, lists: NDArray[np.int32], popularity: ND
     shares = [np.bincount(tenth[items], minlength=11) / max(len(items), 1) for items in (shown, taken)]
     titles = ["new", *(str(number) for number in range(1, 11))]
     tenths = [{"title": title, "recommended": float(a), "taken": float(b)} for title, a, b in zip(titles, *shares, strict=True)]
-    lift = float(np.log1p(popularity[shown]).mean() - np.log1p(popularity[taken]).mean()) if len(shown) else 0.0
+    real = lists >= 0
+    shown_mean = (np.log1p(popularity)[lists] * real).sum(1) / np.maximum(real.sum(1), 1)
+    taken_mean = np.bincount(requests.truth_row, np.log1p(popularity)[taken], len(requests)) / requests.truth_size
+    some = real.any(1)
+    lift = paired(shown_mean[some], taken_mean[some], requests.user[some], reps)._asdict()
     return {"tenths": tenths, "lift": lift}
 
 

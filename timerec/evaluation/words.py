@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from timerec.evaluation.findings import ENOUGH
@@ -42,42 +43,49 @@ def _shares(part: Entry, k: int) -> str:
 
 
 def _against(rows: list[Entry], baseline: str) -> list[str]:
-    said = []
-    for verdict, words in (("behind", "behind"), ("ahead", "ahead")):
-        chosen = sorted((row for row in rows if row["verdict"] == verdict), key=lambda row: row["difference"])
-        if verdict == "ahead":
-            chosen.reverse()
+    said, name = [], baseline.lower()
+    segments = [row for row in rows if row["of"] != "week"]
+    for verdict in ("behind", "ahead"):
+        chosen = sorted((row for row in segments if row["verdict"] == verdict), key=lambda row: -abs(row["difference"]))
         parts = [f"{row['title'].lower()} ({_signed(row['difference'])}, {_ends(row)})" for row in chosen]
         if parts:
-            said.append(f"Against {baseline.lower()} the model is {words} for {'; '.join(parts)}.")
+            said.append(f"Against {name} the model is {verdict} for {'; '.join(parts)}.")
         elif verdict == "behind":
-            said.append(f"There is no segment and no week in which it is clearly behind {baseline.lower()}.")
-    unclear = [row["title"].lower() for row in rows if row["verdict"] == "open" and row["users"] >= ENOUGH]
+            said.append(f"There is no segment in which it is clearly behind {name}.")
+    unclear = [row["title"].lower() for row in segments if row["verdict"] == "open" and row["users"] >= ENOUGH]
     if unclear:
         said.append(f"Not to be told from chance: {'; '.join(unclear)}.")
-    few = [row["title"].lower() for row in rows if row["users"] < ENOUGH]
+    few = [row["title"].lower() for row in segments if row["users"] < ENOUGH]
     if few:
         said.append(f"Too few users (fewer than {ENOUGH}) to say anything: {'; '.join(few)}.")
+    weeks = [row for row in rows if row["of"] == "week" and row["users"] >= ENOUGH]
+    if weeks:
+        ahead, behind = ([row for row in weeks if row["verdict"] == verdict] for verdict in ("ahead", "behind"))
+        low, high = (end(weeks, key=lambda row: row["difference"]) for end in (min, max))
+        said.append(
+            f"By week it is clearly ahead in {len(ahead)} of {len(weeks)} and clearly behind in {len(behind)}; the difference "
+            f"goes from {_signed(low['difference'])} ({low['title']}) to {_signed(high['difference'])} ({high['title']})."
+        )
     return said
 
 
 def _calibration(part: Entry) -> str:
-    said, found = part["said"], part["found"]
-    way = "more than" if said > found else "less than"
     return (
-        f"Read as probabilities (softmax over the candidates), scores say {100 * said:.1f}\u00a0% on average for an item of "
-        f"a list, {way} the {100 * found:.1f}\u00a0% of what was taken that went to it; the expected calibration error is "
-        f"{100 * part['error']:.1f} points. Scores are made for order, not as probabilities."
+        f"Read as probabilities (softmax over the candidates), scores say {100 * part['said']:.1f}\u00a0% on average for an item "
+        f"of a list, and {100 * part['found']:.1f}\u00a0% of what was taken went to it; the expected calibration error is "
+        f"{100 * part['error']:.1f} points, on {part['requests']:,} test requests. Scores are made for order, not as "
+        "probabilities."
     )
 
 
 def _popularity(part: Entry) -> str:
     top, new = part["tenths"][-1], part["tenths"][0]
     lift = part["lift"]
-    way = "more popular than" if lift > 0 else "less popular than"
-    factor = 2.718281828459045 ** abs(lift)
+    way = "more popular than" if lift["low"] > 0 else "less popular than" if lift["high"] < 0 else "about as popular as"
+    factor, low, high = (math.exp(lift[name]) for name in ("difference", "low", "high"))
     return (
-        f"What is recommended is {way} what is taken, by a factor of {factor:.2f} in the geometric mean of earlier events. "
+        f"What is recommended is {way} what is taken: {factor:.2f} times the earlier events ({low:.2f} to {high:.2f}, geometric "
+        "mean). "
         f"The most popular tenth of the catalogue makes up {100 * top['recommended']:.0f}\u00a0% of the lists and "
         f"{100 * top['taken']:.0f}\u00a0% of what was taken; items without an event before the cut "
         f"{100 * new['recommended']:.1f}\u00a0% and {100 * new['taken']:.1f}\u00a0%."

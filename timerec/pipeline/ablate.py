@@ -44,8 +44,9 @@ def ablate(
 ) -> dict[str, Any]:
     """Train and judge the model of a finished run once more without each of `sources`.
 
-    Seeds, requests, forecasts and item-to-item weights are the run's. Finished ablations of the same run are not done again.
-    The report of the run is written anew with what was found. The bundle of the model without time is kept.
+    Seeds, requests, forecasts and item-to-item weights are the run's; without time these weights are learnt from whole
+    histories. Finished ablations of the same run are not done again. The report of the run is written anew with what was found.
+    The bundle of the model without time is kept.
 
     Args:
         run_folder: the out folder of `timerec run`.
@@ -146,8 +147,9 @@ def _one(
         settings.encoder.tuning = "frozen"  # nothing reads what it would learn
     trained = RunFolders(folders.prepared, folders.encoded, folders.forecast, out / "finetune")
     found = finetune(
-        folders.prepared, folders.encoded, folders.forecast / "features", trained.finetuned, settings, folders.finetuned
-    )
+        folders.prepared, folders.encoded, folders.forecast / "features", trained.finetuned, settings,
+        None if source == TIME else folders.finetuned,  # item-to-item weights know what is close in time
+    )  # fmt: skip
     bundle = write_bundle(trained, trained.finetuned / FINAL, out / "bundle", settings.model_dump())
     np.save(out / "ndcg.npy", judged.ndcg(bundle, trained))
     shutil.rmtree(trained.finetuned / "train", ignore_errors=True)

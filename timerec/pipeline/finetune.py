@@ -69,7 +69,8 @@ def finetune(
     past = log.event_time[log.event_time < val_from]
     moments = np.append(np.quantile(past, SNAPSHOTS).astype(np.int64), [val_from, test_from])
     if tables is None:
-        save_tables(out, similar.fit(log, moments), reduce.fit(np.load(vectors), config.train.seed))
+        found_similar = similar.fit(log, moments, whole="time" in config.fusion.without)
+        save_tables(out, found_similar, reduce.fit(np.load(vectors), config.train.seed))
     else:
         shutil.copy(tables / TABLES, out / TABLES)
     tables_seconds = clock.perf_counter() - began

@@ -65,7 +65,7 @@ def study(
             k=k, reps=REPS,
         ),
         "calibration": calibration(seen.probability[real], hit[real]) | {"requests": len(some)},
-        "popularity": popularity_bias(requests, ours, task.popularity),
+        "popularity": popularity_bias(requests, ours, task.popularity, REPS),
         "age": _age(task, files, before, bundle, tuned, ours, cluster, cuts),
     }  # fmt: skip
 
