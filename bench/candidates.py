@@ -54,9 +54,8 @@ def main() -> None:
         print(f"{'':24}{'NDCG@10':>9}{'ms a request':>14}")
         for name in ("candidates", "everything"):
             print(f"{name:24}{found[name]['ndcg']:9.4f}{found[name]['ms']:14.1f}")
-        print(
-            f"lost by candidates: {found['lost']:.2%} ({found['lists_that_differ']:.1%} of the lists differ; {found['recall']:.1%} of the truth are candidates)"
-        )
+        print(f"lost by candidates: {found['lost']:.2%}; lists that differ: {found['lists_that_differ']:.1%}")
+        print(f"share of the truth that is a candidate: {found['recall']:.3f}")
     else:
         found = [cost(items, asked.events, asked.users, asked.requests) for items in asked.items]
         print(f"{'items':>10}{'ms a request':>14}{'ratio':>8}{'candidates':>12}")
