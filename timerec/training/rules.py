@@ -6,7 +6,7 @@ from timerec.config import TrainConfig
 
 SEGMENT = 16_000  # most requests between two validations
 FEWEST = 500  # fewest, where there are so many
-SEGMENTS = 4
+SEGMENTS = 3
 DRAWN = 3  # a segment draws one in so many of the requests
 SNAPSHOTS = (0.35, 0.6, 0.8)  # quantiles of training event times at which item-to-item weights are learnt
 CONTINUE_RATE = 0.25  # learning rate of the last segment, on requests up to the test, against that of tuning
@@ -16,7 +16,7 @@ def segments(config: TrainConfig, available: int) -> tuple[int, int]:
     """Requests a segment, and number of segments before the last one.
 
     A segment is a draw of a third of the requests, at least FEWEST and at most SEGMENT, newer ones more often, so that a small
-    log is seen little more than once in all: it is soon overfitted, and validation between the segments keeps the best of them.
+    log is seen about once in all: it is soon overfitted, and validation between the segments keeps the best of them.
     """
     size = config.requests or min(SEGMENT, max(FEWEST, -(-available // DRAWN)))
     return min(size, available), config.epochs or SEGMENTS
