@@ -136,7 +136,7 @@ def _shard_tensors(settings: dict[str, Any], device: torch.device) -> Tensors:
         settings["origin"],
         settings["architecture"].step,
         settings["n_steps"],
-        _beside(table, settings["architecture"].beside),
+        beside=_beside(table, settings["architecture"].beside),
     )
     sample = Sample(np.arange(series.n_items), series, table.column("held").to_numpy(zero_copy_only=False).astype(np.bool_))
     return tensors(sample, settings["architecture"]).to(device)
