@@ -179,11 +179,11 @@ def test_stops_early_and_keeps_the_best_weights() -> None:
     for loss in (3.0, 1.0, 2.0, 2.0, 2.0, 2.0):
         assert not fitting.done
         with torch.no_grad():
-            fitting.network.head.bias.fill_(loss)
+            fitting.network.members[0].head.bias.fill_(loss)
         fitting.end_epoch(torch.tensor([loss, 1.0]))
     fitting.end_epoch(torch.tensor([2.0, 1.0]))
     assert fitting.done and fitting.epoch == 7
-    assert fitting.best_weights["head.bias"].tolist() == [1.0, 1.0, 1.0]
+    assert set(fitting.best_weights["members.0.head.bias"].tolist()) == {1.0}
 
 
 def test_bfloat16_learns_too() -> None:

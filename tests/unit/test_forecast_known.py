@@ -11,7 +11,7 @@ from tests.unit.test_forecast_causal import random_model
 from tests.unit.test_forecast_series import random_series
 from timerec.clock import WEEK
 from timerec.forecaster.features import build
-from timerec.forecaster.known import attribute_columns, category_columns
+from timerec.forecaster.known import attribute_columns
 from timerec.forecaster.sample import pick
 from timerec.forecaster.series import ItemSeries
 
@@ -74,16 +74,3 @@ def test_what_is_beside_goes_along() -> None:
     rows = 20 - int(s.first_step[3])
     dense = s.until(20).dense_beside(np.array([7, 3]))
     np.testing.assert_array_equal(dense[:rows, 1], s.beside[s.offsets[3] : s.offsets[3] + rows])
-
-
-def test_category_columns_by_hand() -> None:
-    s = ItemSeries.from_long([0, 1, 2], [0, 1, 0], [4.0, 8.0, 2.0], 3, 2, 0, WEEK)
-    out = category_columns(s, np.array([0, 0, 1]))
-    sums = np.array([4.0, 8.0])
-
-    def mean(half_life: float) -> float:
-        weight = 2 ** (-1 / half_life)
-        return float((sums[0] * weight + sums[1]) / (weight + 1))
-
-    np.testing.assert_allclose(out[1, :2], np.log([(mean(h) + 0.1) / (mean(8) + 0.1) for h in (1, 2)]), rtol=1e-5)
-    assert np.allclose(out[0], 0)

@@ -150,11 +150,17 @@ def judge(series: ItemSeries, on: Ground | None, horizons: int, predictors: dict
     }
 
 
-def coverage(bands: NDArray[np.float32], truth: NDArray[np.float32]) -> dict[str, Any]:
+def coverage(bands: NDArray[np.floating], truth: NDArray[np.floating]) -> dict[str, Any]:
     """Share of the truth [n, O, H] within the outer quantiles of `bands` [n, O, H, Q], borders included, in all and by horizon.
 
-    Counts have atoms: an interval from 0 on holds every 0, so the share may exceed the nominal one.
+    Where all of the truth is whole, so are quantiles: they are rounded. Counts have atoms, and an interval from 0 on holds every
+    0, so the share may exceed the nominal one.
+
+    >>> coverage(np.array([[[[0.2, 1.0, 3.4]]]]), np.array([[[0.0]]]))["coverage"]
+    {'all': 1.0, '1': 1.0}
     """
+    if np.array_equal(truth, np.rint(truth)):
+        bands = np.rint(bands)
     inside = (truth >= bands[..., 0]) & (truth <= bands[..., -1])
     shares = {"all": float(inside.mean())} | {str(h + 1): float(inside[..., h].mean()) for h in range(truth.shape[-1])}
     return {"levels": [QUANTILES[0], QUANTILES[-1]], "coverage": shares}

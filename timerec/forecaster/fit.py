@@ -17,6 +17,7 @@ from timerec.forecaster.series import ItemSeries
 
 LONG = 64  # steps up to which `batch_size` series make a batch; longer series come in smaller batches
 SQUARED = 0.1  # share of the squared error in the loss: lowers RMSSE, hardly costs WAPE
+PINBALL = 1.0  # weight of the quantiles' loss
 PATIENCE = 5  # epochs without a better validation loss
 
 
@@ -32,7 +33,7 @@ def loss_sums(outputs: Tensor, target: Tensor, weight: Tensor, scale: Tensor) ->
     loss = point.abs() / root + SQUARED * point.square() / root**3
     levels = torch.tensor(QUANTILES, device=error.device)
     below = -error[..., 1:]
-    loss = loss + torch.maximum(levels * below, (levels - 1) * below).sum(-1) / root
+    loss = loss + PINBALL * torch.maximum(levels * below, (levels - 1) * below).sum(-1) / root
     return torch.stack([(loss * weight).sum() / len(outputs), weight.sum()])
 
 

@@ -1,4 +1,4 @@
-"""What is known beside an item's own series at the end of each step: its attributes, and how its category fares.
+"""What is known beside an item's own series at the end of each step: its dated attributes.
 
 An attribute stamped at or before the end of a step is in force in the step to come: a promotion planned from Monday on is known
 when Sunday's week is over. Attributes stamped later are not read, planned or not.
@@ -10,10 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from timerec.forecaster.inputs import FLOOR, weighted_means
 from timerec.forecaster.series import ItemSeries
-
-PULSE = (1.0, 2.0, 8.0)  # half-lives in steps; the last one is the level that the others are set against
 
 
 def attribute_columns(
@@ -59,25 +56,3 @@ def _walk(offsets, first_step, start, time, value, ends, step, out):
                 if said:
                     out[row, 3 * p + 2] = level - before
                 before, said = level, True
-
-
-def category_columns(series: ItemSeries, category: NDArray[np.integer]) -> NDArray[np.float32]:
-    """How an item's category and all items together fare for each row of `series.y`: float32 [total, 4].
-
-    Logs of the exponentially weighted means of half-lives 1 and 2 over that of 8 steps, of the category's and of all sums.
-
-    Args:
-        category: index of each item's category [n_items].
-    """
-    item = np.repeat(np.arange(series.n_items), series.lengths)
-    step = np.arange(len(series.y)) - series.offsets[item] + series.first_step[item]
-    kinds = int(category.max(initial=-1)) + 1
-    cell = step * kinds + category[item]
-    sums = np.bincount(cell, weights=series.y, minlength=series.n_steps * kinds).reshape(series.n_steps, kinds)
-    parts = []
-    for total in (sums, sums.sum(1, keepdims=True)):
-        means = weighted_means(total.astype(np.float32), PULSE)
-        parts += [np.log((mean + FLOOR) / (means[-1] + FLOOR)) for mean in means[:-1]]
-    near, far, all_near, all_far = parts
-    kind = category[item]
-    return np.stack([near[step, kind], far[step, kind], all_near[step, 0], all_far[step, 0]], axis=-1).astype(np.float32)
