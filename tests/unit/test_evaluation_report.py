@@ -140,7 +140,7 @@ def test_findings_and_the_worth_of_time_come_first(tmp_path):
         "1.50 times the earlier events", "20 days earlier",
     ):  # fmt: skip
         assert words in text, words
-    assert text.count("<svg") == 4 + 5
+    assert text.count("<svg") == 5 + 5
     assert "What was found" not in page(results(), tmp_path)
 
 
