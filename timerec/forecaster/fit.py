@@ -25,8 +25,8 @@ def loss_sums(outputs: Tensor, target: Tensor, weight: Tensor, scale: Tensor) ->
     """Weighted sum of the loss and of the weights, [2], of outputs [M, T, n, H, 1 + Q] and targets [T, n, H].
 
     Of the point forecast |e| / sqrt(scale) + 0.1 e^2 / scale^1.5: both terms grow with the square root of an item's level,
-    between counting every item alike (RMSSE, MASE) and every unit alike (WAPE). Of the quantiles 0.2 times the pinball loss / sqrt(scale)
-    (Koenker & Bassett 1978).
+    between counting every item alike (RMSSE, MASE) and every unit alike (WAPE). Of the quantiles a fifth of the pinball
+    loss / sqrt(scale) (Koenker & Bassett 1978).
     """
     error, root = outputs - target[..., None], scale.sqrt().unsqueeze(-1)
     point = error[..., 0]
