@@ -61,8 +61,8 @@ class ForecasterConfig(_Section):
         "gru", description="method; auto: best WAPE before validation of gru, lstm, tsb, croston; none: trend and period only"
     )
     horizons: int = Field(4, ge=1, le=24, description="steps ahead")
-    members: int = Field(2, ge=1, le=16, description="networks side by side that are averaged")
-    hidden: int = Field(32, ge=8, description="size of the recurrent state")
+    members: int = Field(1, ge=1, le=16, description="networks side by side that are averaged")
+    hidden: int = Field(64, ge=8, description="size of the recurrent state")
     epochs: int = Field(20, ge=1, description="passes over the series, at most")
     learning_rate: float = Field(3e-3, gt=0, description="of AdamW")
     batch_size: int = Field(512, ge=1, description="series a step, over all workers")

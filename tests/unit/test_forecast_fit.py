@@ -83,7 +83,7 @@ def test_loss_by_hand() -> None:
     target, weight = torch.tensor([[[1.0, 1.0]]]), torch.tensor([[[1.0, 0.0]]])
     one = torch.tensor([[[[3.0, 0.5, 2.0, 4.0], [9.0, 9.0, 9.0, 9.0]]]])  # point, then quantiles .1, .5, .9
     point = 2 / 2 + 0.1 * 4 / 8
-    pinball = (0.1 * 0.5 + 0.5 * 1.0 + 0.1 * 3.0) / 2
+    pinball = 0.2 * (0.1 * 0.5 + 0.5 * 1.0 + 0.1 * 3.0) / 2
     total, count = loss_sums(one[None], target, weight, torch.tensor([[4.0]]))
     assert float(total) == pytest.approx(point + pinball)
     assert float(count) == 1

@@ -17,7 +17,7 @@ from timerec.forecaster.series import ItemSeries
 
 LONG = 64  # steps up to which `batch_size` series make a batch; longer series come in smaller batches
 SQUARED = 0.1  # share of the squared error in the loss: lowers RMSSE, hardly costs WAPE
-PINBALL = 1.0  # weight of the quantiles' loss
+PINBALL = 0.2  # weight of the quantiles' loss
 PATIENCE = 5  # epochs without a better validation loss
 
 
@@ -25,8 +25,8 @@ def loss_sums(outputs: Tensor, target: Tensor, weight: Tensor, scale: Tensor) ->
     """Weighted sum of the loss and of the weights, [2], of outputs [M, T, n, H, 1 + Q] and targets [T, n, H].
 
     Of the point forecast |e| / sqrt(scale) + 0.1 e^2 / scale^1.5: both terms grow with the square root of an item's level,
-    between counting every item alike (RMSSE, MASE) and every unit alike (WAPE). Of the quantiles the pinball loss / sqrt(scale)
-    (Koenker & Bassett 1978).
+    between counting every item alike (RMSSE, MASE) and every unit alike (WAPE). Of the quantiles a fifth of the pinball
+    loss / sqrt(scale) (Koenker & Bassett 1978).
     """
     error, root = outputs - target[..., None], scale.sqrt().unsqueeze(-1)
     point = error[..., 0]
