@@ -58,7 +58,7 @@ def test_options_come_from_the_process_by_default(monkeypatch: pytest.MonkeyPatc
 
 def test_there_is_a_job_for_every_stage() -> None:
     names = {path.stem for path in JOBS}
-    assert names == {"pipeline", "prepare", "encode", "forecast", "finetune", "evaluate", "recommend", "score"}
+    assert names == {"pipeline", "prepare", "encode", "forecast", "finetune", "evaluate", "ablate", "recommend", "score"}
 
 
 @pytest.mark.parametrize("path", JOBS, ids=lambda path: path.stem)
