@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numba import njit
+from numba import njit, vectorize
 from numpy.typing import NDArray
 
 from timerec.clock import HALF_LIVES
@@ -50,6 +50,7 @@ class EventLog(NamedTuple):
     occurrence_time: NDArray[np.int64]  # [N]
     occurrence_state: NDArray[np.float32]  # [N, H] item counters after the event
     occurrence_sums: NDArray[np.float64]  # [N, SUMS] running sums after the event
+    occurrence_gap: NDArray[np.float32]  # [N] log1p of seconds since the user's previous event with the item, -1 for the first
     # by category, then time
     item_category: NDArray[np.int32]  # [I]
     category_start: NDArray[np.int64]  # [K]
@@ -113,7 +114,8 @@ def build(
     occurrence_rank = (by_item - user_start[occurrence_user]).astype(np.int32)
     occurrence_time = time[by_item]
     state = decayed_states(item_start, item_size, occurrence_time, weight[by_item], half_lives)
-    sums = _running_sums(item_start, item_size, value[by_item], gap[by_item], weight[by_item])
+    gap = gap[by_item]
+    sums = _running_sums(item_start, item_size, value[by_item], gap, weight[by_item])
     tape_occurrence = np.empty(len(time), np.int64)
     tape_occurrence[place] = np.arange(len(time))
 
@@ -129,7 +131,7 @@ def build(
     a_start, a_size, a_time, a_value, a_mean = _attributes(attributes, n_items)
     return EventLog(
         half_lives, user_start, user_size, item, time, value, weight, basket,
-        item_start, item_size, occurrence_user, occurrence_rank, occurrence_time, state, sums,
+        item_start, item_size, occurrence_user, occurrence_rank, occurrence_time, state, sums, log_gap(gap),
         item_category, category_start, category_size, category_time, category_state,
         tape_time, tape_occurrence, tape_item, tape_state, np.array([len(time)]), top_item, top_score,
         np.full(n_items, NEVER) if listed is None else listed, a_start, a_size, a_time, a_value, a_mean,
@@ -214,6 +216,12 @@ def _baskets_and_gaps(start, size, item, time, n_items):
             last_user[item[j]] = u
             last_time[item[j]] = time[j]
     return basket, gap
+
+
+@vectorize(cache=True)
+def log_gap(gap):
+    """log1p of a repeat gap in seconds; -1 stays -1, which marks a first event."""
+    return np.float32(np.log1p(gap)) if gap >= 0 else np.float32(-1.0)
 
 
 @njit(cache=True)

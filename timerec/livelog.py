@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from timerec.clock import HALF_LIVES
 from timerec.counters import advance
-from timerec.eventlog import CHECKPOINT, NEVER, SUMS, EventLog, add_sums, build, push_event
+from timerec.eventlog import CHECKPOINT, NEVER, SUMS, EventLog, add_sums, build, log_gap, push_event
 
 ROOM = 8  # events of a fresh slab
 _USER = ("event_item", "event_time", "event_value", "event_weight", "event_basket")
-_ITEM = ("occurrence_user", "occurrence_rank", "occurrence_time", "occurrence_state", "occurrence_sums")
+_ITEM = ("occurrence_user", "occurrence_rank", "occurrence_time", "occurrence_state", "occurrence_sums", "occurrence_gap")
 _CATEGORY = ("category_time", "category_state")
 _TAPE = ("tape_time", "tape_occurrence", "tape_item", "tape_state")
 _CATALOGUE = ("item_start", "item_size", "item_category", "listed", "attribute_start", "attribute_size")
@@ -250,6 +250,7 @@ def _enter_item(log, item, user, rank, gap, value, weight, time):
     else:
         advance(np.zeros(len(log.half_lives), np.float32), 0, weight, log.half_lives, log.occurrence_state[place])
         add_sums(np.zeros(SUMS, np.float64), value, gap, weight, log.occurrence_sums[place])
+    log.occurrence_gap[place] = log_gap(gap)
     log.item_size[item] += 1
     return place
 

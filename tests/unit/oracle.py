@@ -56,6 +56,25 @@ class Oracle:
             "item_rate": log((len(visits) + 0.1) / (len(self.visits) - (visits[0] if n else 0) + 2)),
             "item_weekday": log((sum(d == weekday for d, _ in when) + 0.3) / (n + 2.1)),
             "item_hour": log((near + 0.4) / (n + 2.0)),
+            **self.due(item, rows, since, gap),
+        }
+
+    def due(self, item: int, rows: list, since: int, usual: float) -> dict[str, float]:
+        if not rows:
+            return dict.fromkeys(("item_due_own", "item_spread", "item_usual", "item_usual_wide", "item_hazard"), 0.0)
+        now, usual = log1p(since), log1p(usual)
+        times = sorted({row[2] for row in rows})
+        own = [log1p(later - sooner) for sooner, later in pairwise(times)] + [usual]
+        mean = sum(own) / len(own)
+        spread = sqrt((sum((gap - mean) ** 2 for gap in own) + 2) / (len(own) + 2))
+        gaps = [log1p(gap) for gap in self.gaps(item)]  # far fewer than are looked at
+        near = {width: sum(max(0.0, 1 - abs(gap - now) / width) for gap in gaps) for width in (0.5, 1.5)}
+        return {
+            "item_due_own": (now - mean) / spread,
+            "item_spread": log(spread),
+            "item_usual": log((near[0.5] * 18 + 3) / (len(gaps) + 3)),
+            "item_usual_wide": log((near[1.5] * 6 + 3) / (len(gaps) + 3)),
+            "item_hazard": log((near[0.5] + 1) / (sum(gap > now - 0.5 for gap in gaps) + 3)),
         }
 
     def category_habit(self, item: int) -> dict[str, float]:

@@ -8,7 +8,8 @@ import pytest
 from tests.unit.core_cases import START, attribute_rows, build_batch, build_log, layout_of, random_events, sources_of
 from tests.unit.test_trending import log2_counters
 from timerec.candidates.batch import build
-from timerec.candidates.pairs import NEAR, TREND, workspace
+from timerec.candidates.pairs import TREND, workspace
+from timerec.candidates.without import NEAR
 from timerec.clock import DAY, HALF_LIVES
 from timerec.eventlog import TOP
 

@@ -35,6 +35,16 @@ def faded(log, user, t, visits):
     return x
 
 
+def counted(log, user, t, visits):
+    """Each event by the visits since."""
+    mine = (log.user == user) & (log.time < t)
+    counts = np.zeros(N_ITEMS)
+    seconds = sorted(set(log.time[mine].tolist()), reverse=True)
+    for item, s in zip(log.item[mine], log.time[mine], strict=True):
+        counts[item] += 2 ** (-seconds.index(s) / visits)
+    return counts
+
+
 def ease(log, user, t, p, repeats):
     past = log.time < TEST
     x = np.zeros((N_USERS, N_ITEMS))
@@ -45,12 +55,7 @@ def ease(log, user, t, p, repeats):
         table = -inverse / np.diag(inverse)
         np.fill_diagonal(table, 0)
         return faded(log, user, t, p["visits"]) @ table
-    mine = (log.user == user) & (log.time < t)
-    counts = np.zeros(N_ITEMS)
-    seconds = sorted(set(log.time[mine].tolist()), reverse=True)
-    for item, s in zip(log.item[mine], log.time[mine], strict=True):
-        counts[item] += 2 ** (-seconds.index(s) / p["visits"])
-    return counts @ (np.eye(N_ITEMS) - p["l2_weight"] * inverse)
+    return counted(log, user, t, p["visits"]) @ (np.eye(N_ITEMS) - p["l2_weight"] * inverse)
 
 
 def ease_personal(log, user, t, p, repeats):
@@ -62,19 +67,24 @@ def ease_personal(log, user, t, p, repeats):
 
 def item_knn(log, user, t, p, repeats):
     x = taken(log)
-    users = x.sum(0)
+    users, has = x.sum(0), x
+    if repeats:
+        x = np.zeros((N_USERS, N_ITEMS))
+        np.add.at(x, (log.user[log.time < TEST], log.item[log.time < TEST]), 1)
+        x = np.log1p(x)
     if p["bm25_weight"]:
-        length = x.sum(1)
+        length = has.sum(1)
         known = (length > 0).sum()
         idf = np.log(np.maximum(known / (1 + users), 1))
         x = x / (1 - LENGTH + LENGTH * length / (length.sum() / known))[:, None] * idf
     else:
-        x = x / np.sqrt(np.maximum(users, 1))
+        x = x / np.maximum(np.linalg.norm(x, axis=0), 1e-12)
     near = x.T @ x
-    np.fill_diagonal(near, 0)
+    if not repeats:
+        np.fill_diagonal(near, 0)
     for row in near:
         row[row < np.sort(row)[-int(p["neighbours"])] * (1 - 1e-6)] = 0
-    return faded(log, user, t, p["visits"]) @ near
+    return (counted if repeats else faded)(log, user, t, p["visits"]) @ near
 
 
 def frequency(log, user, t, p):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from timerec.candidates import due
 from timerec.clock import DAY, HOUR, WEEK
 
 FLOOR = 0.02  # added before a logarithm: far below one event
@@ -12,14 +13,16 @@ BASKET_HALF_LIVES = np.array([1.0, 3.0, 10.0, 30.0])  # people repeat by visits 
 LONG_AGO = np.log1p(10.0 * 365 * DAY)  # log seconds where something never happened
 
 # columns of the statistics of one of the user's items (or categories), behind the H counters
-COUNT, FIRST, LAST, FIRST_BASKET, LAST_BASKET, LAST_VALUE, SUM_VALUE, SAME_WEEKDAY, SAME_HOUR, BASKETS, B0 = range(11)
+COUNT, FIRST, LAST, FIRST_BASKET, LAST_BASKET, LAST_VALUE, SUM_VALUE, SAME_WEEKDAY, SAME_HOUR, BASKETS, SUM_GAP, SUM_SQUARE, B0 = range(13)
 WIDTH = B0 + len(BASKET_HALF_LIVES)
+DUE = len(due.FEATURES)
 
 ITEM_FEATURES = (
     [f"item_decay_{h}" for h in range(8)]
     + [f"item_baskets_{h:g}" for h in BASKET_HALF_LIVES]
     + ["item_has", "item_count", "item_since", "item_gap", "item_due", "item_due_all", "item_baskets_since"]
-    + ["item_last_value", "item_mean_value", "item_rate", "item_weekday", "item_hour"]
+    + ["item_last_value", "item_mean_value", "item_rate", "item_weekday", "item_hour", "item_due_own", "item_spread"]
+    + due.FEATURES
 )
 CATEGORY_FEATURES = [
     *(f"category_decay_{h}" for h in (3, 4, 5, 6)),
@@ -75,6 +78,10 @@ def collect(log, keys, begin, known, t, slot, names, decays, stats):
             stats[row, FIRST] = time
             stats[row, FIRST_BASKET] = basket
             stats[row, LAST_BASKET] = -1
+        elif time > stats[row, LAST]:
+            gap = np.log1p(time - stats[row, LAST])
+            stats[row, SUM_GAP] += gap
+            stats[row, SUM_SQUARE] += gap * gap
         weight = log.event_weight[j]
         for h in range(width):
             decays[row, h] += weight * decay[h]
@@ -93,10 +100,11 @@ def collect(log, keys, begin, known, t, slot, names, decays, stats):
 
 
 @njit(cache=True)
-def item_features(decays, stats, t, baskets, item_gap, out):
+def item_features(log, item, known, decays, stats, t, baskets, item_gap, out):
     """Fill the habit features of one of the user's own items.
 
     Args:
+        known: events of the item strictly before t, anybody's.
         decays: float64 [H]; stats: float64 [WIDTH].
         baskets: number of the user's requests before t.
         item_gap: usual seconds between two takes of the item, over everybody.
@@ -124,6 +132,14 @@ def item_features(decays, stats, t, baskets, item_gap, out):
     out[k + 9] = np.log((times + 0.1) / (baskets - stats[FIRST_BASKET] + 2.0))
     out[k + 10] = np.log((stats[SAME_WEEKDAY] + 0.3) / (stats[COUNT] + 2.1))
     out[k + 11] = np.log((stats[SAME_HOUR] + 0.4) / (stats[COUNT] + 2.0))
+    # the user's own gaps in logarithms, drawn to the item's usual one with a deviation of one
+    usual, repeats = np.log1p(item_gap), times - 1.0
+    mean = (stats[SUM_GAP] + usual) / (repeats + 1.0)
+    square = (stats[SUM_SQUARE] + usual * usual) / (repeats + 1.0) - mean * mean
+    spread = np.sqrt((max(square, 0.0) * (repeats + 1.0) + 2.0) / (repeats + 3.0))
+    out[k + 12] = (np.log1p(since) - mean) / spread
+    out[k + 13] = np.log(spread)
+    due.features(log, item, known, np.log1p(since), out[k + 14 : k + 14 + DUE])
 
 
 @njit(cache=True)
@@ -145,6 +161,7 @@ def no_item_features(width, baskets, item_gap, out):
     out[k + 9] = np.log(0.1 / (baskets + 2.0))
     out[k + 10] = np.log(0.3 / 2.1)
     out[k + 11] = np.log(0.4 / 2.0)
+    out[k + 12 : k + 14 + DUE] = 0.0
 
 
 @njit(cache=True)

@@ -18,7 +18,6 @@ from timerec.counters import before
 from timerec.eventlog import TOP, EventLog
 
 OWN = 150  # the user's own items
-NEAR = 30  # by each neighbour score
 TREND = 16  # by each half-life
 SCORES = (0, 1, 2, 4, 5)  # columns of the scores that propose candidates
 ORDERED = (0, 4)  # of which these depend on order and recency
@@ -157,7 +156,8 @@ def _choose(sources, ws, own, touched, t, recent, items):
     log = sources.log
     slot = ws.candidate_slot
     count = 0
-    order = np.empty(max(OWN, NEAR), np.int64)
+    near = sources.offer.near
+    order = np.empty(max(OWN, near), np.int64)
     if sources.repeats and sources.offer.own:
         score = np.empty(own)
         for j in range(own):
@@ -174,7 +174,7 @@ def _choose(sources, ws, own, touched, t, recent, items):
             item = ws.touched[j]
             allowed = sources.repeats or ws.item_slot[item] < 0
             score[j] = ws.near[item, column] if allowed else -1.0
-        for k in range(_best(score, touched, NEAR, order)):
+        for k in range(_best(score, touched, near, order)):
             if score[order[k]] > 0:
                 count = _add(ws.touched[order[k]], slot, items, count)
     width = len(log.half_lives)
@@ -255,7 +255,7 @@ def request(sources, ws, user, t, extra, items, features, best, request_context)
         gap = momentum.repeat_gap(log, item, n)
         mine = ws.item_slot[item]
         if mine >= 0:
-            habit.item_features(ws.own_decay[mine], ws.own_stats[mine], t, baskets, gap, row[a : a + HABITS])
+            habit.item_features(log, item, n, ws.own_decay[mine], ws.own_stats[mine], t, baskets, gap, row[a : a + HABITS])
         else:
             habit.no_item_features(len(overall), baskets, gap, row[a : a + HABITS])
         a += HABITS

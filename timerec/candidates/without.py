@@ -12,6 +12,7 @@ from typing import NamedTuple
 from timerec.candidates import context, habit, momentum, neighbours, similar, text
 
 H = 8  # half-lives
+NEAR, NEAR_TIMELESS = 30, 50  # by each neighbour score: five of them, or the three that know no order
 
 # what is left of each block when nothing may say when; attributes and forecasts are seen to in `dropped`
 TIMELESS = {
@@ -36,16 +37,25 @@ class Offer(NamedTuple):
     trend_from: int = 0  # first half-life whose trending list counts
     arrivals: bool = True  # what was listed lately
     text: bool = True  # of it the nearest by text
+    near: int = NEAR  # by each neighbour score
 
 
 def offer(without: Collection[str]) -> Offer:
     """The choice of candidates where the sources `without` are left out.
 
-    Without time there is one trending list, that of the longest half-life, which is nearly popularity of all time.
+    Without time there is one trending list, that of the longest half-life, which is nearly popularity of all time, and the
+    neighbour scores that are left propose as many as all of them do otherwise.
     """
     timeless = "time" in without
     first = H if "momentum" in without else H - 1 if timeless else 0
-    return Offer("habit" not in without, timeless, first, not timeless and "momentum" not in without, "text" not in without)
+    return Offer(
+        own="habit" not in without,
+        timeless=timeless,
+        trend_from=first,
+        arrivals=not timeless and "momentum" not in without,
+        text="text" not in without,
+        near=NEAR_TIMELESS if timeless else NEAR,
+    )
 
 
 def dropped(names: list[str], groups: dict[str, slice], without: Collection[str]) -> list[int]:

@@ -6,6 +6,7 @@ learnt from the events before the cut, for the most frequent items; all others s
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from itertools import product
 from typing import NamedTuple
 
@@ -51,7 +52,7 @@ def taken(log: History, cut: int, most: int = ITEMS) -> Taken:
     return Taken(start, column[keep].astype(np.int32), events[keep], members, place)
 
 
-class Linear:
+class Linear(ABC):
     """What the item-to-item baselines share; a subclass gives `weights`, and the grid of its parameters."""
 
     name: str
@@ -59,9 +60,9 @@ class Linear:
     grid: list[dict[str, float]]
     tuning = 500  # validation requests for the grid: each adds up the rows of a whole history
 
+    @abstractmethod
     def weights(self, log: History, cut: int, params: dict[str, float]) -> tuple[Taken, NDArray[np.float32]]:
         """The columns, and the weights [M, M] from the item of each row to the item of each column."""
-        raise NotImplementedError
 
     def fit(self, log: History, cut: int, **params: float) -> None:
         """Fit the weights, of which the other parameters are.
@@ -73,7 +74,6 @@ class Linear:
         self.fade = np.float32(np.exp2(-1 / float(params.get("visits", np.inf))))
         self.own = (float(params.get("half_life", np.inf)), float(params.get("weight", 0.0)))
         self.taken, self.table = self.weights(log, cut, params)
-        self.all_events = log.repeats and isinstance(self, Ease)
 
     def recommend(self, requests: Requests, k: int) -> NDArray[np.int32]:
         """Int32 [n, k]."""
@@ -102,7 +102,7 @@ class Linear:
         log = self.log
         order = np.lexsort((requests.time, requests.user))  # a user's history is added up once, as it grows
         _walk(
-            order, requests.user, requests.time, self.table, self.taken.members, self.taken.place, self.fade, self.all_events,
+            order, requests.user, requests.time, self.table, self.taken.members, self.taken.place, self.fade, log.repeats,
             *self.own,
             log.user_start, log.item, log.time, log.repeats, self.popularity, self.available, bounds, place, pair_item, out,
             pair_score,
@@ -113,7 +113,8 @@ class ItemKNN(Linear):
     """Cosine of the items' users, or the product of their BM25 weights; each item keeps its nearest neighbours.
 
     Sarwar, Karypis, Konstan and Riedl, "Item-based Collaborative Filtering Recommendation Algorithms" (WWW 2001). With BM25
-    an item weighs log(U / (1 + its users)), and a user 1 / (1 - b + b x length / mean length).
+    an item weighs log(U / (1 + its users)), and a user 1 / (1 - b + b x length / mean length). Where things are taken again, a
+    user has an item log1p(events) times, an item is its own neighbour, and every event of the history counts.
     """
 
     name = "item_knn"
@@ -135,17 +136,19 @@ class ItemKNN(Linear):
     def _near(self, log: History, cut: int, bm25: bool) -> tuple[Taken, NDArray[np.float32]]:
         found = taken(log, cut)
         length = np.diff(found.start)
+        value = np.log1p(found.events) if log.repeats else np.ones(len(found.column))
         users = np.bincount(found.column, minlength=len(found.members)).astype(np.float64)
         if bm25:
             known = max(int((length > 0).sum()), 1)
             by_user = 1 / (1 - LENGTH + LENGTH * length / max(length.sum() / known, 1e-9))
             scale = np.log(np.maximum(known / (1 + users), 1.0))
         else:
-            by_user, scale = np.ones(len(length)), np.maximum(users, 1) ** -0.5
-        near = together(found, np.repeat(by_user, length))
+            by_user, scale = np.ones(len(length)), np.bincount(found.column, value**2, len(users)).clip(1e-9) ** -0.5
+        near = together(found, value * np.repeat(by_user, length))
         near *= scale[:, None].astype(np.float32)
         near *= scale[None, :].astype(np.float32)
-        np.fill_diagonal(near, 0)
+        if not log.repeats:
+            np.fill_diagonal(near, 0)
         return found, near
 
 
