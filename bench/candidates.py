@@ -127,7 +127,9 @@ def cost(n_items: int, events: int, n_users: int, number: int) -> dict[str, Any]
     log = build_log(user, item, time, ones, ones, n_users=n_users, item_category=category)
     forecast = ForecastTable(np.arange(n_items + 1), np.zeros(n_items, np.int32), np.zeros((n_items, 7), np.float32), START, WEEK)
     vectors = rng.standard_normal((n_items, 32), dtype=np.float32)
-    sources = Sources(log, forecast, similar.fit(log, np.array([START + SPAN // 2])), vectors, arrivals(log), True)
+    family = rng.integers(0, n_items // 4, n_items).astype(np.int32)
+    found = similar.fit(log, np.array([START + SPAN // 2]))
+    sources = Sources(log, forecast, found, vectors, family, arrivals(log), True)
     names, ws = layout([], [f"f{i}" for i in range(7)]), workspace(log)
     chosen = rng.choice(events, number + 64, replace=False)
     chosen = chosen[time[chosen] > START + SPAN // 2][: number // 2 + 64]

@@ -50,7 +50,8 @@ class EventLog(NamedTuple):
     occurrence_time: NDArray[np.int64]  # [N]
     occurrence_state: NDArray[np.float32]  # [N, H] item counters after the event
     occurrence_sums: NDArray[np.float64]  # [N, SUMS] running sums after the event
-    occurrence_gap: NDArray[np.float32]  # [N] log1p of seconds since the user's previous event with the item, -1 for the first
+    occurrence_gap: NDArray[np.float32]  # [N] log1p of seconds since the user's previous event with the item, -1: the first
+    occurrence_visits: NDArray[np.float32]  # [N] and of requests since
     # by category, then time
     item_category: NDArray[np.int32]  # [I]
     category_start: NDArray[np.int64]  # [K]
@@ -104,7 +105,7 @@ def build(
     """
     n_items, n_categories = len(item_category), int(item_category.max()) + 1
     user_start, user_size = _slabs(user, n_users)
-    basket, gap = _baskets_and_gaps(user_start, user_size, item, time, n_items)
+    basket, gap, visits = _baskets_and_gaps(user_start, user_size, item, time, n_items)
     by_time = np.argsort(time, kind="stable")  # equal times stay in the order of users
     tape_item = item[by_time]
 
@@ -132,6 +133,7 @@ def build(
     return EventLog(
         half_lives, user_start, user_size, item, time, value, weight, basket,
         item_start, item_size, occurrence_user, occurrence_rank, occurrence_time, state, sums, log_gap(gap),
+        log_gap(visits[by_item]),
         item_category, category_start, category_size, category_time, category_state,
         tape_time, tape_occurrence, tape_item, tape_state, np.array([len(time)]), top_item, top_score,
         np.full(n_items, NEVER) if listed is None else listed, a_start, a_size, a_time, a_value, a_mean,
@@ -202,25 +204,27 @@ def _group(keys, n):
 
 @njit(cache=True)
 def _baskets_and_gaps(start, size, item, time, n_items):
-    """Basket number of each event, and seconds since the user's previous event with the item (-1: the first)."""
+    """Basket number of each event, and seconds and baskets since the user's previous event with the item (-1: the first)."""
     basket = np.zeros(len(item), np.int32)
-    gap = np.full(len(item), -1, np.int64)
+    gap, visits = np.full(len(item), -1, np.int64), np.full(len(item), -1, np.int64)
     last_user = np.full(n_items, -1, np.int64)
-    last_time = np.zeros(n_items, np.int64)
+    last_time, last_basket = np.zeros(n_items, np.int64), np.zeros(n_items, np.int64)
     for u in range(len(start)):
         for j in range(start[u], start[u] + size[u]):
             if j > start[u]:
                 basket[j] = basket[j - 1] + (1 if time[j] != time[j - 1] else 0)
             if last_user[item[j]] == u:
                 gap[j] = time[j] - last_time[item[j]]
+                visits[j] = basket[j] - last_basket[item[j]]
             last_user[item[j]] = u
             last_time[item[j]] = time[j]
-    return basket, gap
+            last_basket[item[j]] = basket[j]
+    return basket, gap, visits
 
 
 @vectorize(cache=True)
 def log_gap(gap):
-    """log1p of a repeat gap in seconds; -1 stays -1, which marks a first event."""
+    """log1p of a repeat gap; -1 stays -1, which marks a first event."""
     return np.float32(np.log1p(gap)) if gap >= 0 else np.float32(-1.0)
 
 

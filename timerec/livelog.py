@@ -17,7 +17,10 @@ from timerec.eventlog import CHECKPOINT, NEVER, SUMS, EventLog, add_sums, build,
 
 ROOM = 8  # events of a fresh slab
 _USER = ("event_item", "event_time", "event_value", "event_weight", "event_basket")
-_ITEM = ("occurrence_user", "occurrence_rank", "occurrence_time", "occurrence_state", "occurrence_sums", "occurrence_gap")
+_ITEM = (
+    "occurrence_user", "occurrence_rank", "occurrence_time", "occurrence_state", "occurrence_sums",
+    "occurrence_gap", "occurrence_visits",
+)  # fmt: skip
 _CATEGORY = ("category_time", "category_state")
 _TAPE = ("tape_time", "tape_occurrence", "tape_item", "tape_state")
 _CATALOGUE = ("item_start", "item_size", "item_category", "listed", "attribute_start", "attribute_size")
@@ -208,8 +211,8 @@ def _enter_second(log, user, item, value, weight, time):
     log.tape_size[0] -= k - 1
     known = log.tape_size[0]
     for e in np.argsort((user << 32) | item, kind="mergesort"):
-        rank, gap = _enter_user(log, user[e], item[e], value[e], weight[e], time)
-        place = _enter_item(log, item[e], user[e], rank, gap, value[e], weight[e], time)
+        rank, gap, visits = _enter_user(log, user[e], item[e], value[e], weight[e], time)
+        place = _enter_item(log, item[e], user[e], rank, gap, visits, value[e], weight[e], time)
         _enter_category(log, log.item_category[item[e]], weight[e], time)
         _enter_tape(log, item[e], place, weight[e], time)
     for mark in range(known // CHECKPOINT + 1, log.tape_size[0] // CHECKPOINT + 1):
@@ -223,7 +226,7 @@ def _enter_second(log, user, item, value, weight, time):
 
 @njit(cache=True)
 def _enter_user(log, user, item, value, weight, time):
-    """Append to the user's slab; returns the rank, and seconds since the user's previous event with the item, or -1."""
+    """Append to the user's slab; returns the rank, and seconds and requests since the user's event with the item, or -1."""
     start, size = log.user_start[user], log.user_size[user]
     place = start + size
     log.event_item[place], log.event_time[place] = item, time
@@ -234,12 +237,12 @@ def _enter_user(log, user, item, value, weight, time):
     log.user_size[user] = size + 1
     for j in range(place - 1, start - 1, -1):
         if log.event_item[j] == item:
-            return size, time - log.event_time[j]
-    return size, np.int64(-1)
+            return size, time - log.event_time[j], np.int64(log.event_basket[place] - log.event_basket[j])
+    return size, np.int64(-1), np.int64(-1)
 
 
 @njit(cache=True)
-def _enter_item(log, item, user, rank, gap, value, weight, time):
+def _enter_item(log, item, user, rank, gap, visits, value, weight, time):
     """Append to the item's slab; returns the place."""
     place = log.item_start[item] + log.item_size[item]
     log.occurrence_user[place], log.occurrence_rank[place], log.occurrence_time[place] = user, rank, time
@@ -250,7 +253,7 @@ def _enter_item(log, item, user, rank, gap, value, weight, time):
     else:
         advance(np.zeros(len(log.half_lives), np.float32), 0, weight, log.half_lives, log.occurrence_state[place])
         add_sums(np.zeros(SUMS, np.float64), value, gap, weight, log.occurrence_sums[place])
-    log.occurrence_gap[place] = log_gap(gap)
+    log.occurrence_gap[place], log.occurrence_visits[place] = log_gap(gap), log_gap(visits)
     log.item_size[item] += 1
     return place
 

@@ -59,7 +59,7 @@ def open_state(
     Args:
         text: float32 [I, D], row i for item i of the prepared catalogue.
         similar: item-to-item weights in the same item order.
-        reducer: maps text vectors to the short ones that the pair features use.
+        reducer: maps text vectors to the short ones that the pair features use, and to families of items.
     """
     manifest = json.loads((prepared / Prepared.MANIFEST).read_text())
     table = ForecastTable(
@@ -70,7 +70,8 @@ def open_state(
         int(forecast.step),
     )
     log = open_log(prepared / Prepared.LOG)
-    sources = Sources(log, table, similar, reducer(text), arrivals(log), bool(manifest["repeats"]))
+    short = reducer(text)
+    sources = Sources(log, table, similar, short, reducer.families(short), arrivals(log), bool(manifest["repeats"]))
     columns = [Columns.ITEM, Columns.TITLE, Columns.CATEGORY, Columns.TEXT]
     items = pq.read_table(prepared / Prepared.ITEMS, columns=columns)
     users = pq.read_table(prepared / Prepared.USERS, columns=[Columns.USER])[Columns.USER].combine_chunks()

@@ -67,6 +67,10 @@ def categories(items: int = 25) -> NDArray[np.int32]:
     return (np.arange(items) % CATEGORIES).astype(np.int32)
 
 
+def families(items: int = 25) -> NDArray[np.int32]:
+    return (np.arange(items) // 3).astype(np.int32)
+
+
 def attribute_rows(seed: int, items: int = 25, n: int = 120) -> tuple[NDArray, NDArray, NDArray]:
     """Rows (item, time, values) with gaps, each (item, time) once."""
     rng = np.random.default_rng(seed)
@@ -105,9 +109,8 @@ def snapshots() -> NDArray[np.int64]:
 def sources_of(log: EventLog, seed: int = 0, repeats: bool = True) -> Sources:
     """The item-to-item weights are learnt on the log; everything else depends on the seed alone."""
     items = log.n_items
-    return Sources(
-        log, forecast_table(seed, items), similar.fit(log, snapshots()), text_vectors(seed, items), arrivals(log), repeats
-    )
+    found = similar.fit(log, snapshots())
+    return Sources(log, forecast_table(seed, items), found, text_vectors(seed, items), families(items), arrivals(log), repeats)
 
 
 def layout_of(log: EventLog) -> Layout:

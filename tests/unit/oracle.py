@@ -8,7 +8,7 @@ from math import asinh, cos, expm1, log, log1p, pi, sin, sqrt
 
 import numpy as np
 
-from tests.unit.core_cases import ATTRIBUTES, FORECASTS, Events, categories
+from tests.unit.core_cases import ATTRIBUTES, FORECASTS, Events, categories, families
 from timerec.clock import DAY, HALF_LIVES, HOUR
 
 WEEK_GAP = 7.0 * DAY
@@ -21,7 +21,7 @@ class Oracle:
     def __init__(self, events: Events, t: int, user: int = -1, items: int = 25) -> None:
         rows = zip(*(column.tolist() for column in events), strict=True)
         self.past = [row for row in rows if row[2] < t]  # user, item, time, value, weight in order of user, time, item
-        self.t, self.user, self.category = t, user, categories(items).tolist()
+        self.t, self.user, self.category, self.family = t, user, categories(items).tolist(), families(items).tolist()
         self.histories: dict[int, list] = {}
         for row in self.past:
             self.histories.setdefault(row[0], []).append(row)
@@ -59,38 +59,62 @@ class Oracle:
             **self.due(item, rows, since, gap),
         }
 
-    def due(self, item: int, rows: list, since: int, usual: float) -> dict[str, float]:
-        if not rows:
-            return dict.fromkeys(("item_due_own", "item_spread", "item_usual", "item_usual_wide", "item_hazard"), 0.0)
-        now, usual = log1p(since), log1p(usual)
+    def own_gaps(self, rows: list, usual: float) -> dict[str, float]:
         times = sorted({row[2] for row in rows})
-        own = [log1p(later - sooner) for sooner, later in pairwise(times)] + [usual]
-        mean = sum(own) / len(own)
-        spread = sqrt((sum((gap - mean) ** 2 for gap in own) + 2) / (len(own) + 2))
-        gaps = [log1p(gap) for gap in self.gaps(item)]  # far fewer than are looked at
-        near = {width: sum(max(0.0, 1 - abs(gap - now) / width) for gap in gaps) for width in (0.5, 1.5)}
+        own, now = [log1p(later - sooner) for sooner, later in pairwise(times)], log1p(self.t - times[-1])
+        near = sum(max(0.0, 1 - abs(gap - now) / 0.5) for gap in own)
+        drawn = [*own, log1p(usual)]
+        mean = sum(drawn) / len(drawn)
+        spread = sqrt((sum((gap - mean) ** 2 for gap in drawn) + 2) / (len(drawn) + 2))
         return {
-            "item_due_own": (now - mean) / spread,
-            "item_spread": log(spread),
-            "item_usual": log((near[0.5] * 18 + 3) / (len(gaps) + 3)),
-            "item_usual_wide": log((near[1.5] * 6 + 3) / (len(gaps) + 3)),
-            "item_hazard": log((near[0.5] + 1) / (sum(gap > now - 0.5 for gap in gaps) + 3)),
+            "due_own": (now - mean) / spread,
+            "spread": log(spread),
+            "own_usual": log((near * 18 + 2) / (len(own) + 2)),
+            "own_hazard": log((near + 0.5) / (sum(gap > now - 0.5 for gap in own) + 1.5)),
         }
 
-    def category_habit(self, item: int) -> dict[str, float]:
-        rows = [row for row in self.mine if self.category[row[1]] == self.category[item]]
+    def due(self, item: int, rows: list, since: int, usual: float) -> dict[str, float]:
+        everybody = ("item_usual", "item_usual_wide", "item_hazard", "item_usual_visits", "item_hazard_visits")
+        if not rows:
+            own = ("due_own", "spread", "own_usual", "own_hazard")
+            return dict.fromkeys([f"item_{name}" for name in own] + [*everybody], 0.0)
+        now, visits = log1p(since), log1p(len(self.visits) - self.visits.index(rows[-1][2]))
+        gaps = [log1p(gap) for gap in self.gaps(item)]  # far fewer than are looked at
+        by_visit = [log1p(gap) for gap in self.gaps(item, visits=True)]
+        near = {width: sum(max(0.0, 1 - abs(gap - now) / width) for gap in gaps) for width in (0.5, 1.5)}
+        near_visits = sum(max(0.0, 1 - abs(gap - visits) / 0.5) for gap in by_visit)
+        found = (
+            log((near[0.5] * 18 + 3) / (len(gaps) + 3)),
+            log((near[1.5] * 6 + 3) / (len(gaps) + 3)),
+            log((near[0.5] + 1) / (sum(gap > now - 0.5 for gap in gaps) + 3)),
+            log((near_visits * 10 + 3) / (len(gaps) + 3)),
+            log((near_visits + 1) / (sum(gap > visits - 0.5 for gap in by_visit) + 3)),
+        )
+        own = {f"item_{name}": value for name, value in self.own_gaps(rows, usual).items()}
+        return own | dict(zip(everybody, found, strict=True))
+
+    def group_habit(self, item: int) -> dict[str, float]:
+        """Features of the item's category and of its family."""
+        out = {}
+        for group, keys in (("category", self.category), ("family", self.family)):
+            found = self._group([row for row in self.mine if keys[row[1]] == keys[item]])
+            out |= {f"{group}_{name}": value for name, value in found.items()}
+        return out
+
+    def _group(self, rows: list) -> dict[str, float]:
         visits = [self.visits.index(time) for time in sorted({row[2] for row in rows})]
         n, known = len(rows), len(self.mine)
-        out = {f"category_decay_{h}": log(self.counters(rows)[h] + 0.02) for h in (3, 4, 5, 6)}
-        out |= {"category_count": log1p(n), "category_share": log((n + 0.02) / (known + 1))}
+        out = {f"decay_{h}": log(self.counters(rows)[h] + 0.02) for h in (3, 4, 5, 6)}
+        out |= {"count": log1p(n), "share": log((n + 0.02) / (known + 1))}
         if not n:
-            since = {"category_since": log1p(3650 * DAY), "category_due": 0.0}
-            return out | since | {"category_baskets_since": log1p(len(self.visits))}
+            nothing = dict.fromkeys(("due", "due_own", "spread", "own_usual", "own_hazard"), 0.0)
+            return out | nothing | {"since": log1p(3650 * DAY), "baskets_since": log1p(len(self.visits))}
         since, gap = self.t - rows[-1][2], (rows[-1][2] - rows[0][2] + 30 * DAY) / len(visits)
         return out | {
-            "category_since": log1p(since),
-            "category_baskets_since": log1p(len(self.visits) - 1 - visits[-1]),
-            "category_due": log((since + HOUR) / (gap + HOUR)),
+            "since": log1p(since),
+            "baskets_since": log1p(len(self.visits) - 1 - visits[-1]),
+            "due": log((since + HOUR) / (gap + HOUR)),
+            **self.own_gaps(rows, 30 * DAY),
         }
 
     def momentum(self, item: int, listed: int = 2**62) -> dict[str, float]:
@@ -111,9 +135,14 @@ class Oracle:
             "repeat_gap": log1p(self.repeat_gap(item)),
         }
 
-    def gaps(self, item: int) -> list[int]:
-        times = [[row[2] for row in history if row[1] == item] for history in self.histories.values()]
-        return [later - sooner for one in times for sooner, later in pairwise(one)]
+    def gaps(self, item: int, visits: bool = False) -> list[int]:
+        """Between two events of a user with the item: seconds, or the user's visits."""
+        found = []
+        for history in self.histories.values():
+            seconds = sorted({row[2] for row in history})
+            times = [row[2] for row in history if row[1] == item]
+            found.append([seconds.index(time) for time in times] if visits else times)
+        return [later - sooner for one in found for sooner, later in pairwise(one)]
 
     def repeat_gap(self, item: int) -> float:
         gaps = self.gaps(item)

@@ -91,8 +91,10 @@ def test_scratch_memory_is_left_as_it_was(case):
     extra = np.arange(USERS + 2) * 3, np.arange((USERS + 1) * 3, dtype=np.int32)
     how = {"extra_start": extra[0], "extra_item": extra[1], "history": 5}
     first = build(sources, ws, names, users, times, **how)
-    for name in ("item_slot", "category_slot", "candidate_slot", "identity", "near"):
+    for name in ("candidate_slot", "identity", "near", "share_slot"):
         np.testing.assert_array_equal(getattr(ws, name), getattr(fresh, name), err_msg=name)
+    for name in ("items", "categories", "families"):
+        np.testing.assert_array_equal(getattr(ws, name).slot, getattr(fresh, name).slot, err_msg=name)
     again = build(sources, ws, names, users[::-1].copy(), times, **how)
     alone = build(sources, fresh, names, users[:1], times[:1], extra_start=np.zeros(2, int), extra_item=extra[1][:0], history=5)
     np.testing.assert_array_equal(again.features[-1, : alone.count[0]], alone.features[0])
@@ -104,5 +106,5 @@ def test_layout_covers_the_columns_group_by_group(case):
     assert len(set(names.names)) == names.width == sum(s.stop - s.start for s in names.groups.values())
     at = {name: [names.names[k] for k in range(s.start, s.stop)] for name, s in names.groups.items()}
     assert {"next", "text_last", "similar_slow"} <= set(at["taste"])
-    assert {"item_due", "category_due"} <= set(at["habit"])
+    assert {"item_due", "category_due", "family_due"} <= set(at["habit"])
     assert {"decay_7", "category_7", "price_level", "forecast_period"} <= set(at["momentum"])

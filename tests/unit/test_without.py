@@ -14,6 +14,7 @@ from tests.unit.core_cases import (
     build_batch,
     build_log,
     categories,
+    families,
     forecast_table,
     layout_of,
     random_events,
@@ -59,7 +60,7 @@ def world(stretch=1):
         *events._replace(time=later(events.time)), n_users=12, item_category=categories(), attributes=(item, later(time), value)
     )
     table = forecast_table(0)
-    sources = Sources(log, table, similar.fit(log, later(snapshots())), text_vectors(0), arrivals(log), True)
+    sources = Sources(log, table, similar.fit(log, later(snapshots())), text_vectors(0), families(), arrivals(log), True)
     return sources, int(later(NOW))
 
 
@@ -123,7 +124,7 @@ def test_columns_left_out_have_no_gradient_and_all_others_have(source, kind):
         "momentum": {"count", "share_7", "category_5"},
         "forecast": {"forecast_next", "forecast_trend", "forecast_period"},
         "sequence": set(),
-        "text": {"text_recent", "text_last"},
+        "text": {"text_recent", "text_last", "family_due", "family_share"},
         "category": {"category_share", "category_5"},
         "attributes": {"price_level", "promotion_change", "promotion_known"},
     }[source]
@@ -213,7 +214,8 @@ def test_without_text_no_listing_is_chosen_by_its_text():
     listed = np.full(60, NOW + 1, np.int64)
     listed[25:] = NOW - 100 + np.arange(35)
     log = build_log(events, items=60, listed=listed)
-    sources = Sources(log, forecast_table(0, 60), similar.fit(log, snapshots()), text_vectors(0, 60), arrivals(log), True)
+    found = similar.fit(log, snapshots())
+    sources = Sources(log, forecast_table(0, 60), found, text_vectors(0, 60), families(60), arrivals(log), True)
     names = layout_of(log)
     proposed = {}
     for source in ("nothing", "text", "momentum", "time"):

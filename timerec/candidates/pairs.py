@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from timerec.candidates import arrivals, context, habit, momentum, neighbours, similar, text, trending
 from timerec.candidates.arrivals import Arrivals
+from timerec.candidates.memory import B0, COUNT, Memory, collect, forget, memory
 from timerec.candidates.order import stride
 from timerec.candidates.similar import Similar
 from timerec.candidates.without import Offer
@@ -46,6 +47,7 @@ class Sources(NamedTuple):
     forecast: ForecastTable
     similar: Similar
     vectors: NDArray[np.float32]  # [I, D] reduced text vectors, unit rows or zero
+    family: NDArray[np.int32]  # [I] items of like texts have one number, below I
     arrivals: Arrivals
     repeats: bool
     offer: Offer = Offer()
@@ -54,18 +56,13 @@ class Sources(NamedTuple):
 class Workspace(NamedTuple):
     """Scratch memory of one thread; clean between requests."""
 
-    item_slot: NDArray[np.int32]
-    category_slot: NDArray[np.int32]
+    items: Memory
+    categories: Memory
+    families: Memory
     candidate_slot: NDArray[np.int32]
     identity: NDArray[np.int32]
     near: NDArray[np.float32]
     touched: NDArray[np.int32]
-    own: NDArray[np.int32]
-    own_decay: NDArray[np.float64]
-    own_stats: NDArray[np.float64]
-    group: NDArray[np.int32]
-    group_decay: NDArray[np.float64]
-    group_stats: NDArray[np.float64]
     share_slot: NDArray[np.int32]  # [K] row of a candidate's category in `shares`, -1 = not yet computed
     share_category: NDArray[np.int32]
     shares: NDArray[np.float32]
@@ -87,7 +84,7 @@ class Layout:
 def layout(attributes: list[str], forecasts: list[str]) -> Layout:
     """Columns of the pair features for a log with these attribute and forecast columns."""
     taste = neighbours.FEATURES + similar.FEATURES + text.FEATURES
-    habits = habit.ITEM_FEATURES + habit.CATEGORY_FEATURES
+    habits = habit.ITEM_FEATURES + habit.CATEGORY_FEATURES + habit.FAMILY_FEATURES
     levels = [f"{name}_{part}" for name in attributes for part in ("level", "change", "known")]
     moment = momentum.ITEM_FEATURES + momentum.CATEGORY_FEATURES + levels + [f"forecast_{name}" for name in forecasts]
     first, second = len(taste), len(taste) + len(habits)
@@ -106,18 +103,13 @@ def workspace(log: EventLog) -> Workspace:
     items, categories = min(longest, n_items) + 1, min(longest, n_categories) + 1
     width = len(log.half_lives)
     return Workspace(
-        item_slot=np.full(n_items, -1, np.int32),
-        category_slot=np.full(n_categories, -1, np.int32),
+        items=memory(n_items, items, width),
+        categories=memory(n_categories, categories, width),
+        families=memory(n_items, items, width),  # there are no more than items
         candidate_slot=np.full(n_items, -1, np.int32),
         identity=np.arange(n_items, dtype=np.int32),
         near=np.zeros((n_items, COLUMNS), np.float32),
         touched=np.zeros(min(n_items, TOUCHED), np.int32),
-        own=np.zeros(items, np.int32),
-        own_decay=np.zeros((items, width)),
-        own_stats=np.zeros((items, habit.WIDTH)),
-        group=np.zeros(categories, np.int32),
-        group_decay=np.zeros((categories, width)),
-        group_stats=np.zeros((categories, habit.WIDTH)),
         share_slot=np.full(n_categories, -1, np.int32),
         share_category=np.zeros(n_categories, np.int32),
         shares=np.zeros((n_categories, momentum.CATEGORY_SHARES), np.float32),
@@ -161,18 +153,18 @@ def _choose(sources, ws, own, touched, t, recent, items):
     if sources.repeats and sources.offer.own:
         score = np.empty(own)
         for j in range(own):
-            score[j] = ws.own_decay[j, 6] + 0.3 * ws.own_decay[j, 7] + 0.3 * ws.own_stats[j, habit.B0 + 2]
+            score[j] = ws.items.decays[j, 6] + 0.3 * ws.items.decays[j, 7] + 0.3 * ws.items.stats[j, B0 + 2]
             if sources.offer.timeless:
-                score[j] = ws.own_stats[j, habit.COUNT]
+                score[j] = ws.items.stats[j, COUNT]
         for k in range(_best(score, own, OWN, order)):
-            count = _add(ws.own[order[k]], slot, items, count)
+            count = _add(ws.items.names[order[k]], slot, items, count)
     score = np.empty(touched)
     for column in SCORES:
         if sources.offer.timeless and column in ORDERED:
             continue
         for j in range(touched):
             item = ws.touched[j]
-            allowed = sources.repeats or ws.item_slot[item] < 0
+            allowed = sources.repeats or ws.items.slot[item] < 0
             score[j] = ws.near[item, column] if allowed else -1.0
         for k in range(_best(score, touched, near, order)):
             if score[order[k]] > 0:
@@ -187,13 +179,13 @@ def _choose(sources, ws, own, touched, t, recent, items):
             item = top[h, k]
             if item < 0 or (taken == TREND and not sources.offer.timeless):
                 break
-            if sources.repeats or ws.item_slot[item] < 0:
+            if sources.repeats or ws.items.slot[item] < 0:
                 count = _add(item, slot, items, count)
                 taken += 1
     if sources.offer.arrivals:
         lately = np.empty(arrivals.LATEST + arrivals.NEAREST, np.int32)
         for k in range(arrivals.propose(sources.arrivals, sources.vectors, recent, t, lately, np.empty(arrivals.NEAREST))):
-            if sources.repeats or ws.item_slot[lately[k]] < 0:
+            if sources.repeats or ws.items.slot[lately[k]] < 0:
                 count = _add(lately[k], slot, items, count)
     return count
 
@@ -218,8 +210,9 @@ def request(sources, ws, user, t, extra, items, features, best, request_context)
     if user >= 0:
         begin = log.user_start[user]
         known = before(log.event_time, begin, log.user_size[user], t)
-    own = habit.collect(log, ws.identity, begin, known, t, ws.item_slot, ws.own, ws.own_decay, ws.own_stats)
-    groups = habit.collect(log, log.item_category, begin, known, t, ws.category_slot, ws.group, ws.group_decay, ws.group_stats)
+    own = collect(log, ws.identity, begin, known, t, ws.items)
+    categories = collect(log, log.item_category, begin, known, t, ws.categories)
+    families = collect(log, sources.family, begin, known, t, ws.families)
     seen = np.empty(neighbours.SOURCES, np.int32)
     step = stride(known) if sources.offer.timeless else 0
     touched = neighbours.scan(log, user, begin, known, t, ws.near, ws.touched, seen, step)
@@ -253,17 +246,16 @@ def request(sources, ws, user, t, extra, items, features, best, request_context)
         text.features(log, sources.vectors, item, begin, known, recent, centre, row[a : a + TEXTS], step)
         a += TEXTS
         gap = momentum.repeat_gap(log, item, n)
-        mine = ws.item_slot[item]
+        mine = ws.items.slot[item]
         if mine >= 0:
-            habit.item_features(log, item, n, ws.own_decay[mine], ws.own_stats[mine], t, baskets, gap, row[a : a + HABITS])
+            decays, stats = ws.items.decays[mine], ws.items.stats[mine]
+            habit.item_features(log, item, n, decays, stats, t, baskets, gap, row[a : a + HABITS])
         else:
             habit.no_item_features(len(overall), baskets, gap, row[a : a + HABITS])
         a += HABITS
-        group = ws.category_slot[log.item_category[item]]
-        if group >= 0:
-            habit.category_features(ws.group_decay[group], ws.group_stats[group], t, known, baskets, row[a : a + GROUPS])
-        else:
-            habit.no_category_features(known, baskets, row[a : a + GROUPS])
+        habit.group_features(ws.categories, ws.categories.slot[log.item_category[item]], t, known, baskets, row[a : a + GROUPS])
+        a += GROUPS
+        habit.group_features(ws.families, ws.families.slot[sources.family[item]], t, known, baskets, row[a : a + GROUPS])
         a += GROUPS
         momentum.item_features(log, item, n, t, overall, scratch, row[a : a + MOMENTS])
         a += MOMENTS
@@ -286,10 +278,9 @@ def request(sources, ws, user, t, extra, items, features, best, request_context)
     for c in range(standard):
         for f in range(len(best)):
             best[f] = max(best[f], features[c, f])
-    for j in range(own):
-        ws.item_slot[ws.own[j]] = -1
-    for j in range(groups):
-        ws.category_slot[ws.group[j]] = -1
+    forget(ws.items, own)
+    forget(ws.categories, categories)
+    forget(ws.families, families)
     for j in range(touched):
         ws.near[ws.touched[j]] = 0.0
     for j in range(shared):

@@ -17,13 +17,13 @@ NEAR, NEAR_TIMELESS = 30, 50  # by each neighbour score: five of them, or the th
 # what is left of each block when nothing may say when; attributes and forecasts are seen to in `dropped`
 TIMELESS = {
     "taste": {"around", "basket", "around_lift", "basket_lift", "similar_slow", "text_recent", "text_profile", "text_nearest"},
-    "habit": {"item_has", "item_count", "item_mean_value", "category_count", "category_share"},
+    "habit": {"item_has", "item_count", "item_mean_value", "category_count", "category_share", "family_count", "family_share"},
     "momentum": {"count", "mean_value", "repeat_rate"},
     "context": {"history", "basket", "repeats", "cold", "popularity", "distinct"},
 }
 _KNOWN = {
     "taste": {*neighbours.FEATURES, *similar.FEATURES, *text.FEATURES},
-    "habit": {*habit.ITEM_FEATURES, *habit.CATEGORY_FEATURES},
+    "habit": {*habit.ITEM_FEATURES, *habit.CATEGORY_FEATURES, *habit.FAMILY_FEATURES},
     "momentum": {*momentum.ITEM_FEATURES, *momentum.CATEGORY_FEATURES},
     "context": {*context.FEATURES},
 }
@@ -88,6 +88,7 @@ def dropped(names: list[str], groups: dict[str, slice], without: Collection[str]
     if "text" in without:
         taste = groups["taste"]
         gone.update(j for j in range(taste.start, taste.stop) if names[j] in text.FEATURES)
+        gone.update(j for j in range(groups["habit"].start, groups["habit"].stop) if names[j] in habit.FAMILY_FEATURES)
     if "category" in without:
         gone.update(j for j in range(groups["habit"].start, groups["habit"].stop) if names[j] in habit.CATEGORY_FEATURES)
         gone.update(range(core - len(momentum.CATEGORY_FEATURES), core))

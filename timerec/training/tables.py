@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ FILE = "tables.safetensors"
 def save_tables(folder: Path, similar: Similar, reducer: Reducer) -> None:
     """Store both in `folder`."""
     arrays = {f"similar.{name}": np.ascontiguousarray(array) for name, array in similar._asdict().items()}
-    arrays |= {"reducer.mean": reducer.mean, "reducer.components": reducer.components}
+    arrays |= {f"reducer.{name}": np.ascontiguousarray(array) for name, array in vars(reducer).items()}
     save_file(arrays, folder / FILE)
 
 
@@ -24,4 +25,4 @@ def load_tables(folder: Path) -> tuple[Similar, Reducer]:
     """Read what `save_tables` stored."""
     arrays = load_file(folder / FILE)
     similar = Similar(*(arrays[f"similar.{name}"] for name in Similar._fields))
-    return similar, Reducer(arrays["reducer.mean"], arrays["reducer.components"])
+    return similar, Reducer(**{field.name: arrays[f"reducer.{field.name}"] for field in fields(Reducer)})
