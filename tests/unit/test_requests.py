@@ -14,7 +14,7 @@ from timerec.config import TrainConfig
 from timerec.evaluation.metrics import ranking_metrics
 from timerec.training.fit import ndcg
 from timerec.training.requests import between, draw
-from timerec.training.rules import FEWEST, SEGMENT, SEGMENTS, segments
+from timerec.training.rules import FEWEST, SEGMENT, SEGMENTS, SEGMENTS_SMALL, SMALL, segments
 
 
 def as_dict(requests):
@@ -71,12 +71,14 @@ def test_draw_takes_each_request_once_and_newer_ones_more_often():
 @pytest.mark.parametrize(
     ("settings_", "available", "expected"),
     [
-        ({}, 300, (300, SEGMENTS)),  # a tiny log: everything in each
-        ({}, 900, (FEWEST, SEGMENTS)),
-        ({}, 30_000, (10_000, SEGMENTS)),
+        ({}, 300, (300, SEGMENTS_SMALL)),  # a tiny log: everything in each
+        ({}, 900, (FEWEST, SEGMENTS_SMALL)),
+        ({}, 30_000, (10_000, SEGMENTS_SMALL)),
+        ({}, SMALL, (SEGMENT, SEGMENTS_SMALL)),
+        ({}, SMALL + 1, (SEGMENT, SEGMENTS)),
         ({}, 10**6, (SEGMENT, SEGMENTS)),
         ({"requests": 700, "epochs": 3}, 10**6, (700, 3)),
-        ({"requests": 700}, 400, (400, SEGMENTS)),
+        ({"requests": 700}, 400, (400, SEGMENTS_SMALL)),
     ],
 )
 def test_sizes_follow_from_the_data(settings_, available, expected):
