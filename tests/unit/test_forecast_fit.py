@@ -16,6 +16,7 @@ from timerec.forecaster.baseline import moving_average
 from timerec.forecaster.features import build
 from timerec.forecaster.fit import Fitting, architecture, batches, fit_local, loss_sums, moments
 from timerec.forecaster.metrics import wape
+from timerec.forecaster.recurrent import RecurrentForecaster
 from timerec.forecaster.sample import active_items, choose, pick, tensors
 from timerec.forecaster.series import ItemSeries
 from timerec.schema import DataError
@@ -190,3 +191,44 @@ def test_bfloat16_learns_too() -> None:
     losses: list[float] = []
     fit_local(waves(), SMALL, 44, precision="bf16", on_epoch=lambda epoch, train, loss: losses.append(train))
     assert losses[-1] < 0.8 * losses[0]
+
+
+def uneven() -> ItemSeries:
+    """Forty short series and eight long ones."""
+    item = np.repeat(np.arange(48), 300)
+    first = np.where(np.arange(48) < 40, 1_700, 0)
+    step = np.concatenate([np.linspace(start, 1_999, 300).astype(int) for start in first])
+    return ItemSeries.from_long(item, step, np.ones(len(item), np.float32), 48, 2_000, 0, WEEK)
+
+
+def test_batches_hold_series_of_like_lengths_and_each_series_once() -> None:
+    s = uneven()
+    fitting = Fitting(RecurrentForecaster(architecture(SMALL, s, 2_000)), 6, 1, 0.01)
+    lengths = torch.from_numpy(s.lengths)
+    parts = fitting._batches(lengths, torch.Generator().manual_seed(0))
+    assert len(parts) == 6
+    assert sorted(torch.cat(parts).tolist()) == list(range(48))
+    assert [len(part) for part in parts] == [8] * 6
+    assert sorted(int(lengths[part].min() == lengths[part].max()) for part in parts) == [1] * 6
+    again = fitting._batches(lengths, torch.Generator().manual_seed(1))
+    assert [part.tolist() for part in parts] != [part.tolist() for part in again]
+
+
+def test_steps_behind_the_longest_series_of_a_batch_do_not_count() -> None:
+    s = uneven()
+    sample = choose(s, 2, 1_990, seed=1)
+    torch.manual_seed(0)
+    model = RecurrentForecaster(architecture(SMALL, s, 1_990))
+    data = tensors(sample, model.architecture)
+    model.standardise(moments(data))
+    fitting = Fitting(model, 1, 1, 0.01)
+    short = torch.nonzero(data.lengths < 400).ravel()
+    found = fitting._sums(data, data.weight, short)
+    whole = loss_sums(
+        model(data.x[:, short], data.scale[:, short]), data.target[:, short], data.weight[:, short], data.scale[:, short]
+    )
+    torch.testing.assert_close(found, whole, rtol=1e-5, atol=1e-4)
+    seen: list[int] = []
+    model.register_forward_pre_hook(lambda module, given: seen.append(len(given[0])))
+    fitting._sums(data, data.weight, short)
+    assert seen == [int(data.lengths[short].max())]

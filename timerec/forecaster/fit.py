@@ -18,6 +18,7 @@ from timerec.forecaster.series import ItemSeries
 LONG = 64  # steps up to which `batch_size` series make a batch; longer series come in smaller batches
 SQUARED = 0.1  # share of the squared error in the loss: lowers RMSSE, hardly costs WAPE
 PINBALL = 0.2  # weight of the quantiles' loss
+ALIKE = 512  # steps: series whose lengths differ by no more are drawn into batches together
 PATIENCE = 5  # epochs without a better validation loss
 
 
@@ -87,7 +88,7 @@ class Fitting:
         """One pass over the series in random order; returns `loss_sums` of it."""
         self.model.train()
         total = torch.zeros(2, device=self.device)
-        for batch in torch.randperm(data.x.shape[1], generator=generator).tensor_split(self.steps):
+        for batch in self._batches(data.lengths.cpu(), generator):
             part = batch.to(data.x.device)
             sums = self._sums(data, data.weight, part)
             self.optimizer.zero_grad()
@@ -138,8 +139,21 @@ class Fitting:
         self.scaler.load_state_dict(state["scaler"])
         self.epoch, self.best, self.best_epoch = state["progress"]
 
+    def _batches(self, lengths: Tensor, generator: torch.Generator) -> list[Tensor]:
+        """Series [n] in random order, but where some are far longer than others those of like lengths together.
+
+        A network takes as many steps one after the other as the longest series of its batch has.
+        """
+        turn = torch.randperm(self.steps, generator=generator)  # before what depends on n: workers take like batches together
+        order = torch.randperm(len(lengths), generator=generator)
+        by_length = torch.argsort(lengths[order] // ALIKE, stable=True)
+        parts = order[by_length].tensor_split(self.steps)
+        return [parts[number] for number in turn]
+
     def _sums(self, data: Tensors, weight: Tensor, part: Tensor, model: nn.Module | None = None) -> Tensor:
         dtype = torch.float16 if self.precision == "fp16" else torch.bfloat16
+        longest = int(data.lengths[part].max()) if len(part) else 1
+        data, weight = data.until(longest), weight[:longest]
         scale = data.scale[:, part]
         with torch.autocast(self.device, dtype=dtype, enabled=self.precision != "fp32"):
             outputs = (model or self.model)(data.x[:, part], scale)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -50,6 +50,7 @@ class Tensors:
         target: [T, n, H].
         weight: [T, n, H], targets of the training loss.
         held: [T, n, H], targets of the validation loss.
+        lengths: int64 [n], steps of each series; all behind is padding.
     """
 
     x: Tensor
@@ -57,6 +58,18 @@ class Tensors:
     target: Tensor
     weight: Tensor
     held: Tensor
+    lengths: Tensor
+
+    def until(self, step: int) -> Tensors:
+        """Views of the first steps."""
+        return replace(
+            self,
+            x=self.x[:step],
+            scale=self.scale[:step],
+            target=self.target[:step],
+            weight=self.weight[:step],
+            held=self.held[:step],
+        )
 
     def to(self, device: torch.device) -> Tensors:
         """The same on another device."""
@@ -126,4 +139,5 @@ def tensors(sample: Sample, architecture: Architecture) -> Tensors:
         torch.from_numpy(np.ascontiguousarray(target)),
         torch.from_numpy((read & ~late).astype(np.float32)),
         torch.from_numpy((read & late).astype(np.float32)),
+        torch.from_numpy(series.lengths.astype(np.int64)),
     )
