@@ -25,9 +25,9 @@ def own(stats, t, usual, out):
 
     Args:
         stats: float64 [memory.WIDTH] of the key.
-        usual: seconds, the gap of which one is added to the user's own, with a deviation of e.
+        usual: seconds, a gap that is added to the user's own, with two squared deviations of 1.
         out: float [4]: standard deviations of log time above the mean, log of the deviation, log density of the own gaps at this
-            one against even spread, log of the share of gaps that end now among those that have not ended before.
+            one against even spread, log of the share of gaps that ended now among those that did not end sooner.
     """
     now, prior, repeats = np.log1p(t - stats[LAST]), np.log1p(usual), stats[BASKETS] - 1.0
     mean = (stats[SUM_GAP] + prior) / (repeats + 1.0)
@@ -46,13 +46,13 @@ def everybody(log, item, known, gap, visits, out):
     Args:
         gap, visits: log1p of the seconds and of the visits since the user took it.
         out: float [5]: log density of the gaps at this one against even spread, by either width, and log of the share that ends
-            now among those that have not ended before; density and share once more with gaps counted in visits.
+            now among those that did not end sooner; density and share once more with gaps counted in visits.
     """
     start = log.item_start[item]
     narrow, wide, later, total, narrow_visits, later_visits = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     for j in range(start + known - 1, max(start, start + known - SCAN) - 1, -1):
         other, other_visits = log.occurrence_gap[j], log.occurrence_visits[j]
-        if other < 0:
+        if other <= 0:  # a first event, or a second one of the same visit
             continue
         apart = abs(other - gap)
         narrow += max(0.0, 1.0 - apart / NEAR)

@@ -119,15 +119,16 @@ def _gaps(log, keys, begin, known, t, memory, found):
     """The gaps between the visits of each key, against the time since its last one, which only the first pass has found."""
     stats, previous = memory.stats, memory.before
     previous[:found] = -1
+    now = np.log1p(t - stats[:found, LAST])
     for j in range(begin, begin + known):
         row = memory.slot[keys[log.event_item[j]]]
         time = log.event_time[j]
         if time == previous[row]:
             continue
         if previous[row] >= 0:
-            gap, now = np.log1p(time - previous[row]), np.log1p(t - stats[row, LAST])
+            gap = np.log1p(time - previous[row])
             stats[row, SUM_GAP] += gap
             stats[row, SUM_SQUARE] += gap * gap
-            stats[row, GAPS_NEAR] += max(0.0, 1.0 - abs(gap - now) / NEAR)
-            stats[row, GAPS_LATER] += 1.0 if gap > now - NEAR else 0.0
+            stats[row, GAPS_NEAR] += max(0.0, 1.0 - abs(gap - now[row]) / NEAR)
+            stats[row, GAPS_LATER] += 1.0 if gap > now[row] - NEAR else 0.0
         previous[row] = time

@@ -14,13 +14,13 @@ from sklearn.metrics import pairwise_distances_argmin
 
 WIDTH = 48
 SAMPLE = 20_000
-FAMILY = 4  # distinct texts a family, about
-FAMILIES = 4096  # at most
+FAMILY = 4  # distinct texts a family, about, in catalogues of up to FAMILY x FAMILIES texts
+FAMILIES = 4096  # at most: in larger catalogues families are larger
 
 
 @dataclass(frozen=True)
 class Reducer:
-    """A linear map to at most WIDTH dimensions, then unit length."""
+    """A linear map to at most WIDTH dimensions, then unit length; and the centres of families of like texts there."""
 
     mean: NDArray[np.float32]  # [D]
     components: NDArray[np.float32]  # [d, D]
@@ -47,8 +47,8 @@ class Reducer:
 def fit(text: NDArray[np.float32], seed: int) -> Reducer:
     """Fit on the distinct text vectors [I, D] of the catalogue. Texts are no events: nothing here looks ahead in time.
 
-    Families are the clusters of mini-batch k-means (Sculley, WWW 2010), of about FAMILY distinct texts each: what a shop sells in
-    several sizes and flavours, and people take in turns.
+    Families are the clusters of mini-batch k-means (Sculley, WWW 2010) of the distinct texts: what a shop sells in several sizes
+    and flavours, and people take in turns.
     """
     distinct = np.unique(text[text.any(1)], axis=0) if text.size else text[:0]
     if len(distinct) < 2:

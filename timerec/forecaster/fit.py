@@ -18,7 +18,7 @@ from timerec.forecaster.series import ItemSeries
 LONG = 64  # steps up to which `batch_size` series make a batch; longer series come in smaller batches
 SQUARED = 0.1  # share of the squared error in the loss: lowers RMSSE, hardly costs WAPE
 PINBALL = 0.2  # weight of the quantiles' loss
-ALIKE = 512  # steps: series whose lengths differ by no more are drawn into batches together
+ALIKE = 512  # steps in which lengths are compared when batches are drawn
 PATIENCE = 5  # epochs without a better validation loss
 
 
@@ -88,11 +88,12 @@ class Fitting:
         """One pass over the series in random order; returns `loss_sums` of it."""
         self.model.train()
         total = torch.zeros(2, device=self.device)
+        usual = (data.weight.sum() / self.steps).clamp(min=1.0)  # not the batch's own: a target counts alike in any batch
         for batch in self._batches(data.lengths.cpu(), generator):
             part = batch.to(data.x.device)
             sums = self._sums(data, data.weight, part)
             self.optimizer.zero_grad()
-            torch.autograd.backward(self.scaler.scale(sums[0] / sums[1].clamp(min=1.0)))
+            torch.autograd.backward(self.scaler.scale(sums[0] / usual))
             self.scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
             self.scaler.step(self.optimizer)
@@ -106,6 +107,7 @@ class Fitting:
         """`loss_sums` over the held-out targets."""
         self.network.eval()
         some = torch.nonzero(data.held.sum((0, 2))).ravel()
+        some = some[torch.argsort(data.lengths[some])]
         total = torch.zeros(2, device=self.device)
         for part in torch.split(some, 256):
             total += self._sums(data, data.held, part, self.network)
@@ -140,7 +142,7 @@ class Fitting:
         self.epoch, self.best, self.best_epoch = state["progress"]
 
     def _batches(self, lengths: Tensor, generator: torch.Generator) -> list[Tensor]:
-        """Series [n] in random order, but where some are far longer than others those of like lengths together.
+        """Series [n] in random order, but those of like lengths together.
 
         A network takes as many steps one after the other as the longest series of its batch has.
         """
@@ -153,13 +155,12 @@ class Fitting:
     def _sums(self, data: Tensors, weight: Tensor, part: Tensor, model: nn.Module | None = None) -> Tensor:
         dtype = torch.float16 if self.precision == "fp16" else torch.bfloat16
         longest = int(data.lengths[part].max()) if len(part) else 1
-        data, weight = data.until(longest), weight[:longest]
-        scale = data.scale[:, part]
+        x, scale = data.x[:longest, part], data.scale[:longest, part]
         with torch.autocast(self.device, dtype=dtype, enabled=self.precision != "fp32"):
-            outputs = (model or self.model)(data.x[:, part], scale)
+            outputs = (model or self.model)(x, scale)
         if model is not None:  # judged as it will be used: averaged
             outputs = outputs.mean(0, keepdim=True)
-        return loss_sums(outputs, data.target[:, part], weight[:, part], scale)
+        return loss_sums(outputs, data.target[:longest, part], weight[:longest, part], scale)
 
     def _weights(self) -> dict[str, Tensor]:
         return {name: value.detach().cpu().clone() for name, value in self.network.state_dict().items()}

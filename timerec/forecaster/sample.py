@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -59,17 +59,6 @@ class Tensors:
     weight: Tensor
     held: Tensor
     lengths: Tensor
-
-    def until(self, step: int) -> Tensors:
-        """Views of the first steps."""
-        return replace(
-            self,
-            x=self.x[:step],
-            scale=self.scale[:step],
-            target=self.target[:step],
-            weight=self.weight[:step],
-            held=self.held[:step],
-        )
 
     def to(self, device: torch.device) -> Tensors:
         """The same on another device."""

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 import timerec
-from timerec.bundle import RunFolders, write_bundle
+from timerec.bundle import VERSION, RunFolders, write_bundle
 from timerec.config import Config
 from timerec.data.cluster import connect
 from timerec.pipeline.ablate import ablation_of
@@ -144,7 +144,8 @@ class _Stages:
     """Runs stages once: each leaves its inputs' fingerprint behind, which includes those of all stages before it."""
 
     def __init__(self, out: Path, progress: Progress) -> None:
-        self._out, self._progress, self._chain = out, progress, timerec.__version__
+        self._out, self._progress = out, progress
+        self._chain = f"{timerec.__version__} {VERSION}"  # stages of another version are done again
         self.results: dict[str, Any] = {}
         self.seconds: dict[str, float] = {}
 

@@ -6,7 +6,7 @@ from timerec.config import TrainConfig
 
 SEGMENT = 16_000  # most requests between two validations
 FEWEST = 500  # fewest, where there are so many
-SMALL = 64_000  # requests up to which a log counts as small
+SMALL = 64_000  # requests before validation up to which a log counts as small
 SEGMENTS, SEGMENTS_SMALL = 3, 6
 DRAWN = 3  # a segment draws one in so many of the requests
 SNAPSHOTS = (0.35, 0.6, 0.8)  # quantiles of training event times at which item-to-item weights are learnt
@@ -17,8 +17,8 @@ def segments(config: TrainConfig, available: int) -> tuple[int, int]:
     """Requests a segment, and number of segments before the last one.
 
     A segment is a draw of a third of the requests, at least FEWEST and at most SEGMENT, newer ones more often. A small log is
-    seen about twice in all, and validation between the segments keeps the best of them, since it is soon overfitted; of a large
-    one three segments tell nearly as much as six.
+    seen twice or nearly, a tiny one more often, and validation between the segments keeps the best of them, since it is soon
+    overfitted; of a large one three segments tell nearly as much as six.
     """
     size = config.requests or min(SEGMENT, max(FEWEST, -(-available // DRAWN)))
     return min(size, available), config.epochs or (SEGMENTS_SMALL if available <= SMALL else SEGMENTS)

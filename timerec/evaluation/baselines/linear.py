@@ -1,7 +1,8 @@
 """Item-to-item weights learnt from who took what: nearest neighbours and EASE, alone or with what the user takes anyway.
 
-The score of an item is the sum of its weights from all items that the user took strictly before the request. Weights are
-learnt from the events before the cut, for the most frequent items; all others score nothing.
+The score of an item is the sum of its weights from all items that the user took strictly before the request, and from every
+event where things are taken again. Weights are learnt from the events before the cut, for the most frequent items; all others
+score nothing.
 """
 
 from __future__ import annotations
@@ -102,7 +103,7 @@ class Linear(ABC):
         log = self.log
         order = np.lexsort((requests.time, requests.user))  # a user's history is added up once, as it grows
         _walk(
-            order, requests.user, requests.time, self.table, self.taken.members, self.taken.place, self.fade, log.repeats,
+            order, requests.user, requests.time, self.table, self.taken.members, self.taken.place, self.fade,
             *self.own,
             log.user_start, log.item, log.time, log.repeats, self.popularity, self.available, bounds, place, pair_item, out,
             pair_score,
@@ -257,7 +258,7 @@ def _mirror(matrix):
 
 @njit(cache=True)
 def _walk(
-    order, user, when, table, members, column, fade, every, half_life, weight, user_start, item, time, repeats, popularity,
+    order, user, when, table, members, column, fade, half_life, weight, user_start, item, time, repeats, popularity,
     available, bounds, place, pair_item, out, pair_score,
 ):  # fmt: skip
     """Requests by user, then time: the sum over the user's items grows event by event, and fades with each visit."""
@@ -279,7 +280,7 @@ def _walk(
                     total *= fade
                     share *= fade
                 c = column[item[j]]
-                if c >= 0 and every:
+                if c >= 0 and repeats:
                     total += table[c]
                 elif c >= 0 and share[c] < 1:
                     total += (np.float32(1) - share[c]) * table[c]
