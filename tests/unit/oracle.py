@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from itertools import pairwise
-from math import asinh, cos, expm1, log, log1p, pi, sin, sqrt
+from math import asinh, cos, exp, expm1, log, log1p, pi, sin, sqrt
 
 import numpy as np
 
@@ -187,6 +187,35 @@ class Oracle:
         out = {name: log(value + 1e-3) for name, value in score.items()}
         half = 0.5 * log1p(sum(row[1] == item for row in self.past))
         return out | {f"{name}_lift": out[name] - half for name in ("next", "around", "basket")}
+
+    def fellows(self, item: int) -> dict[str, float]:
+        """The history is shorter in distinct items, and items have fewer events, than are looked at."""
+        mine: dict[int, int] = {}
+        for row in self.mine:
+            mine[row[1]] = row[2]  # the latest time of each item
+        taken = {source: [row for row in self.past if row[1] == source] for source in mine}
+        near: dict[int, float] = {}
+        ahead: dict[int, float] = {}
+        for source, latest in mine.items():
+            for other, _, time, *_ in taken[source]:
+                if other != self.user:
+                    share = 1 / log(3 + len(taken[source])) / sqrt(len(self.histories[other]) + 5)
+                    near[other] = near.get(other, 0.0) + share
+                    ahead[other] = ahead.get(other, 0.0) + share * (time < latest)
+        rows = sorted((row for row in self.past if row[1] == item), key=lambda row: row[2])[-50:]
+        rows = [row for row in rows if row[0] != self.user]
+        weight = [near.get(row[0], 0.0) for row in rows]
+        age = [self.t - row[2] for row in rows]
+        total = sum(weight)
+        return {
+            "fellows": log(total + 1e-3),
+            "fellows_ahead": log(sum(ahead.get(row[0], 0.0) for row in rows) + 1e-3),
+            "fellows_hours": log(sum(w * exp(-a / (6 * HOUR)) for w, a in zip(weight, age, strict=True)) + 1e-3),
+            "fellows_weeks": log(sum(w * exp(-a / (7 * DAY)) for w, a in zip(weight, age, strict=True)) + 1e-3),
+            "fellow_nearest": log(max(weight, default=0.0) + 1e-3),
+            "fellows_mean": log(total / (len(rows) + 2) + 1e-3),
+            "fellows_lift": log(total / sqrt(len(rows) + 1) + 1e-3),
+        }
 
     def text(self, item: int, vectors) -> dict[str, float]:
         latest = [vectors[row[1]].astype(float) for row in reversed(self.mine)]

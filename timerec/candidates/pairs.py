@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from timerec.candidates import arrivals, context, habit, momentum, neighbours, similar, text, trending
+from timerec.candidates import arrivals, context, fellows, habit, momentum, neighbours, similar, text, trending
 from timerec.candidates.arrivals import Arrivals
 from timerec.candidates.memory import B0, COUNT, Memory, collect, forget, memory
 from timerec.candidates.order import stride
@@ -24,7 +24,7 @@ SCORES = (0, 1, 2, 4, 5)  # columns of the scores that propose candidates
 ORDERED = (0, 4)  # of which these depend on order and recency
 COLUMNS = 6  # neighbour scores, then similarity votes
 # widths of the blocks of a feature row, in their order
-NEIGHBOURS, VOTES, TEXTS = len(neighbours.FEATURES), len(similar.FEATURES), len(text.FEATURES)
+NEIGHBOURS, VOTES, FELLOWS, TEXTS = len(neighbours.FEATURES), len(similar.FEATURES), len(fellows.FEATURES), len(text.FEATURES)
 HABITS, GROUPS = len(habit.ITEM_FEATURES), len(habit.CATEGORY_FEATURES)
 MOMENTS, SHARES = len(momentum.ITEM_FEATURES), len(momentum.CATEGORY_FEATURES)
 TOUCHED = 60_000  # items with a neighbour score that are looked at
@@ -63,6 +63,9 @@ class Workspace(NamedTuple):
     identity: NDArray[np.int32]
     near: NDArray[np.float32]
     touched: NDArray[np.int32]
+    fellow_near: NDArray[np.float32]  # [U]
+    fellow_ahead: NDArray[np.float32]  # [U]
+    fellows: NDArray[np.int32]  # [U]
     share_slot: NDArray[np.int32]  # [K] row of a candidate's category in `shares`, -1 = not yet computed
     share_category: NDArray[np.int32]
     shares: NDArray[np.float32]
@@ -83,7 +86,7 @@ class Layout:
 
 def layout(attributes: list[str], forecasts: list[str]) -> Layout:
     """Columns of the pair features for a log with these attribute and forecast columns."""
-    taste = neighbours.FEATURES + similar.FEATURES + text.FEATURES
+    taste = neighbours.FEATURES + similar.FEATURES + fellows.FEATURES + text.FEATURES
     habits = habit.ITEM_FEATURES + habit.CATEGORY_FEATURES + habit.FAMILY_FEATURES
     levels = [f"{name}_{part}" for name in attributes for part in ("level", "change", "known")]
     moment = momentum.ITEM_FEATURES + momentum.CATEGORY_FEATURES + levels + [f"forecast_{name}" for name in forecasts]
@@ -110,6 +113,9 @@ def workspace(log: EventLog) -> Workspace:
         identity=np.arange(n_items, dtype=np.int32),
         near=np.zeros((n_items, COLUMNS), np.float32),
         touched=np.zeros(min(n_items, TOUCHED), np.int32),
+        fellow_near=np.zeros(log.n_users, np.float32),
+        fellow_ahead=np.zeros(log.n_users, np.float32),
+        fellows=np.zeros(log.n_users, np.int32),
         share_slot=np.full(n_categories, -1, np.int32),
         share_category=np.zeros(n_categories, np.int32),
         shares=np.zeros((n_categories, momentum.CATEGORY_SHARES), np.float32),
@@ -217,6 +223,7 @@ def request(sources, ws, user, t, extra, items, features, best, request_context)
     step = stride(known) if sources.offer.timeless else 0
     touched = neighbours.scan(log, user, begin, known, t, ws.near, ws.touched, seen, step)
     touched = similar.vote(log, sources.similar, begin, known, t, ws.near, 4, ws.touched, touched, step)
+    met = fellows.scan(log, user, begin, known, t, ws.fellow_near, ws.fellow_ahead, ws.fellows, step)
     depth = sources.vectors.shape[1]
     recent, centre = np.empty(depth, np.float32), np.empty(depth, np.float32)
     text.profile(log, sources.vectors, begin, known, recent, centre, step)
@@ -243,6 +250,8 @@ def request(sources, ws, user, t, extra, items, features, best, request_context)
         row[a] = ws.near[item, 4]
         row[a + 1] = ws.near[item, 5]
         a += VOTES
+        fellows.features(log, item, n, user, t, ws.fellow_near, ws.fellow_ahead, row[a : a + FELLOWS], step)
+        a += FELLOWS
         text.features(log, sources.vectors, item, begin, known, recent, centre, row[a : a + TEXTS], step)
         a += TEXTS
         gap = momentum.repeat_gap(log, item, n)
@@ -281,6 +290,7 @@ def request(sources, ws, user, t, extra, items, features, best, request_context)
     forget(ws.items, own)
     forget(ws.categories, categories)
     forget(ws.families, families)
+    fellows.forget(ws.fellow_near, ws.fellow_ahead, ws.fellows, met)
     for j in range(touched):
         ws.near[ws.touched[j]] = 0.0
     for j in range(shared):

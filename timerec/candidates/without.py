@@ -9,20 +9,23 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import NamedTuple
 
-from timerec.candidates import context, habit, momentum, neighbours, similar, text
+from timerec.candidates import context, fellows, habit, momentum, neighbours, similar, text
 
 H = 8  # half-lives
 NEAR, NEAR_TIMELESS = 30, 50  # by each neighbour score: five of them, or the three that know no order
 
 # what is left of each block when nothing may say when; attributes and forecasts are seen to in `dropped`
 TIMELESS = {
-    "taste": {"around", "basket", "around_lift", "basket_lift", "similar_slow", "text_recent", "text_profile", "text_nearest"},
+    "taste": {
+        "around", "basket", "around_lift", "basket_lift", "similar_slow", "fellows", "fellow_nearest", "fellows_mean", "fellows_lift",
+        "text_recent", "text_profile", "text_nearest",
+    },
     "habit": {"item_has", "item_count", "item_mean_value", "category_count", "category_share", "family_count", "family_share"},
     "momentum": {"count", "mean_value", "repeat_rate"},
     "context": {"history", "basket", "repeats", "cold", "popularity", "distinct"},
 }
 _KNOWN = {
-    "taste": {*neighbours.FEATURES, *similar.FEATURES, *text.FEATURES},
+    "taste": {*neighbours.FEATURES, *similar.FEATURES, *fellows.FEATURES, *text.FEATURES},
     "habit": {*habit.ITEM_FEATURES, *habit.CATEGORY_FEATURES, *habit.FAMILY_FEATURES},
     "momentum": {*momentum.ITEM_FEATURES, *momentum.CATEGORY_FEATURES},
     "context": {*context.FEATURES},
