@@ -9,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 
 from timerec.candidates import batch
-from timerec.candidates.pairs import workspace
 from timerec.fusion.fuse import GROUPS
 from timerec.model import JointModel, inputs
 from timerec.state import State
@@ -39,7 +38,7 @@ class Engine:
     def __init__(self, state: State, model: JointModel, device: str = "cpu") -> None:
         self.state, self.model = state.without(model.shape.fusion.get("without", ())), model.to(device).eval()
         self._device = torch.device(device)
-        self._space = workspace(state.log)
+        self._space = state.workspace()
         self._history = int(model.shape.fusion["history"])
 
     def rank(self, users: NDArray[np.int32], times: NDArray[np.int64], k: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:

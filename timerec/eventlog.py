@@ -41,6 +41,7 @@ class EventLog(NamedTuple):
     event_time: NDArray[np.int64]  # [N]
     event_value: NDArray[np.float32]  # [N]
     event_weight: NDArray[np.float32]  # [N]
+    event_kind: NDArray[np.int8]  # [N] place among the kinds that are told apart, -1 of all others
     event_basket: NDArray[np.int32]  # [N] number of the user's request that holds the event
     # by item, then time
     item_start: NDArray[np.int64]  # [I]
@@ -89,6 +90,7 @@ def build(
     time: NDArray[np.int64],
     value: NDArray[np.float32],
     weight: NDArray[np.float32],
+    kind: NDArray[np.int8] | None = None,
     *,
     n_users: int,
     item_category: NDArray[np.int32],
@@ -99,6 +101,7 @@ def build(
     """Build every view from events sorted by (user, time, item).
 
     Args:
+        kind: int8 [N]; by default none is told apart.
         item_category: int32 [I], one category an item.
         listed: int64 [I] unix seconds; by default never.
         attributes: item int32 [A], time int64 [A], value float32 [A, P], in any order.
@@ -131,7 +134,8 @@ def build(
     top_item, top_score = _checkpoints(tape_item, tape_time, tape_occurrence, state, half_lives)
     a_start, a_size, a_time, a_value, a_mean = _attributes(attributes, n_items)
     return EventLog(
-        half_lives, user_start, user_size, item, time, value, weight, basket,
+        half_lives, user_start, user_size, item, time, value, weight,
+        np.full(len(item), -1, np.int8) if kind is None else kind, basket,
         item_start, item_size, occurrence_user, occurrence_rank, occurrence_time, state, sums, log_gap(gap),
         log_gap(visits[by_item]),
         item_category, category_start, category_size, category_time, category_state,
@@ -159,6 +163,7 @@ def write_log(prepared: Path) -> None:
         columns[Prepared.TIME],
         table[Prepared.VALUE].to_numpy(),
         table[Prepared.WEIGHT].to_numpy(),
+        table[Prepared.KIND].to_numpy(),
         n_users=manifest["n_users"],
         item_category=items[Prepared.CATEGORY_INDEX].to_numpy(),
         listed=items["listed_at"].to_numpy(),

@@ -16,7 +16,7 @@ from timerec.counters import advance
 from timerec.eventlog import CHECKPOINT, NEVER, SUMS, EventLog, add_sums, build, log_gap, push_event
 
 ROOM = 8  # events of a fresh slab
-_USER = ("event_item", "event_time", "event_value", "event_weight", "event_basket")
+_USER = ("event_item", "event_time", "event_value", "event_weight", "event_kind", "event_basket")
 _ITEM = (
     "occurrence_user", "occurrence_rank", "occurrence_time", "occurrence_state", "occurrence_sums",
     "occurrence_gap", "occurrence_visits",
@@ -46,7 +46,7 @@ class LiveLog:
         order = np.argsort(place, kind="stable")
         self._newest = (
             list(user[order]), list(log.event_item[place[order]]),
-            list(log.event_value[place[order]]), list(log.event_weight[place[order]]),
+            list(log.event_value[place[order]]), list(log.event_weight[place[order]]), list(log.event_kind[place[order]]),
         )  # fmt: skip
 
     @classmethod
@@ -116,13 +116,14 @@ class LiveLog:
             self._categories += 1
         return self._items - 1
 
-    def append(self, user: int, item: int, time: int, value: float = 1.0, weight: float = 1.0) -> None:
+    def append(self, user: int, item: int, time: int, value: float = 1.0, weight: float = 1.0, kind: int = -1) -> None:
         """Enter one event: amortised constant time, and a scan of the user's history and of the events of the same second.
 
         Two events of the same user, item and second keep the order in which they came.
 
         Args:
             time: unix seconds, not before the newest event.
+            kind: place among the kinds that are told apart, -1 of all others.
 
         Raises:
             ValueError: the event is older than the newest one, or its user or item is unknown.
@@ -132,8 +133,8 @@ class LiveLog:
         if not (0 <= user < self._users and 0 <= item < self._items):
             raise ValueError(f"user {user} or item {item} is unknown: add it first")
         if time > self._second:
-            self._second, self._newest = time, ([], [], [], [])
-        for kept, entry in zip(self._newest, (user, item, value, weight), strict=True):
+            self._second, self._newest = time, ([], [], [], [], [])
+        for kept, entry in zip(self._newest, (user, item, value, weight, kind), strict=True):
             kept.append(entry)
         category = int(self._arrays["item_category"][item])
         for name, key in (("user", user), ("item", item), ("category", category)):
@@ -143,10 +144,10 @@ class LiveLog:
             self._arrays[name] = _with_room(self._arrays[name], size)
         for name in ("top_item", "top_score"):
             self._arrays[name] = _with_room(self._arrays[name], size // CHECKPOINT + 1)
-        users, items, values, weights = self._newest
+        users, items, values, weights, kinds = self._newest
         _enter_second(
             EventLog(**self._arrays), np.array(users, np.int64), np.array(items, np.int64),
-            np.array(values, np.float32), np.array(weights, np.float32), time,
+            np.array(values, np.float32), np.array(weights, np.float32), np.array(kinds, np.int8), time,
         )  # fmt: skip
 
     def packed(self) -> EventLog:
@@ -197,11 +198,11 @@ def _with_room(array: NDArray, n: int) -> NDArray:
 
 
 @njit(cache=True)
-def _enter_second(log, user, item, value, weight, time):
+def _enter_second(log, user, item, value, weight, kind, time):
     """Enter the k events of the newest second, all but the last of which are in the log already.
 
     Args:
-        user, item: int64 [k]; value, weight: float32 [k]; time: unix seconds of all of them.
+        user, item: int64 [k]; value, weight: float32 [k]; kind: int8 [k]; time: unix seconds of all of them.
     """
     k = len(user)
     for e in range(k - 1):
@@ -211,7 +212,7 @@ def _enter_second(log, user, item, value, weight, time):
     log.tape_size[0] -= k - 1
     known = log.tape_size[0]
     for e in np.argsort((user << 32) | item, kind="mergesort"):
-        rank, gap, visits = _enter_user(log, user[e], item[e], value[e], weight[e], time)
+        rank, gap, visits = _enter_user(log, user[e], item[e], value[e], weight[e], kind[e], time)
         place = _enter_item(log, item[e], user[e], rank, gap, visits, value[e], weight[e], time)
         _enter_category(log, log.item_category[item[e]], weight[e], time)
         _enter_tape(log, item[e], place, weight[e], time)
@@ -225,12 +226,12 @@ def _enter_second(log, user, item, value, weight, time):
 
 
 @njit(cache=True)
-def _enter_user(log, user, item, value, weight, time):
+def _enter_user(log, user, item, value, weight, kind, time):
     """Append to the user's slab; returns the rank, and seconds and requests since the user's event with the item, or -1."""
     start, size = log.user_start[user], log.user_size[user]
     place = start + size
     log.event_item[place], log.event_time[place] = item, time
-    log.event_value[place], log.event_weight[place] = value, weight
+    log.event_value[place], log.event_weight[place], log.event_kind[place] = value, weight, kind
     log.event_basket[place] = 0
     if size:
         log.event_basket[place] = log.event_basket[place - 1] + (1 if time != log.event_time[place - 1] else 0)

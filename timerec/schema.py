@@ -25,7 +25,7 @@ class Prepared:
     """Files and columns inside a prepared directory (all indices are dense and start at 0)."""
 
     MANIFEST = "manifest.json"
-    EVENTS = "events"  # folder of Parquet shards: user, item, time, value, weight; sorted by (user, time, item)
+    EVENTS = "events"  # folder of Parquet shards: user, item, time, value, weight, kind; sorted by (user, time, item)
     USERS = "users.parquet"  # user, user_id, events
     ITEMS = "items.parquet"  # item, item_id, title, category, text, category_index, listed_at
     ATTRIBUTES = "attributes.parquet"  # item, time, one float32 column an attribute
@@ -37,6 +37,7 @@ class Prepared:
     TIME = "time"  # int64, unix seconds
     VALUE = "value"  # float32, 1 where the log has none
     WEIGHT = "weight"  # float32, weight of the event kind
+    KIND = "kind"  # int8, place among the manifest's `kinds`, -1 of all others
     CATEGORY_INDEX = "category_index"  # int32
 
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from timerec.candidates.arrivals import arrivals
-from timerec.candidates.pairs import ForecastTable, Layout, Sources, layout
+from timerec.candidates.pairs import ForecastTable, Layout, Sources, Workspace, layout, workspace
 from timerec.candidates.similar import Similar
 from timerec.candidates.without import offer
 from timerec.encoder.reduce import Reducer
@@ -37,6 +37,10 @@ class State:
     @property
     def log(self) -> EventLog:
         return self.sources.log
+
+    def workspace(self) -> Workspace:
+        """Scratch memory for requests on this state, for one thread."""
+        return workspace(self.log, len(self.manifest["kinds"]))
 
     def without(self, names: Collection[str]) -> State:
         """The same state for a model that leaves the sources `names` out (`fusion.without`): its candidates are chosen so."""
@@ -75,7 +79,7 @@ def open_state(
     columns = [Columns.ITEM, Columns.TITLE, Columns.CATEGORY, Columns.TEXT]
     items = pq.read_table(prepared / Prepared.ITEMS, columns=columns)
     users = pq.read_table(prepared / Prepared.USERS, columns=[Columns.USER])[Columns.USER].combine_chunks()
-    names = layout(manifest["attribute_names"], forecast.names)
+    names = layout(manifest["attribute_names"], forecast.names, manifest["kinds"])
     return State(sources, names, text, users, items, manifest)
 
 

@@ -24,6 +24,7 @@ SPAN = 60 * DAY
 CATEGORIES = 4
 ATTRIBUTES = ["price", "promotion"]
 FORECASTS = ["next", "trend", "period"]
+KINDS = ["buy", "view"]
 
 
 class Events(NamedTuple):
@@ -34,6 +35,7 @@ class Events(NamedTuple):
     time: NDArray[np.int64]
     value: NDArray[np.float32]
     weight: NDArray[np.float32]
+    kind: NDArray[np.int8]
 
     def where(self, keep: NDArray[Any]) -> Events:
         return Events(*(column[keep] for column in self))
@@ -42,11 +44,12 @@ class Events(NamedTuple):
         return in_order(*(np.concatenate(pair) for pair in zip(self, other, strict=True)))
 
 
-def in_order(user, item, time, value, weight) -> Events:
+def in_order(user, item, time, value, weight, kind=None) -> Events:
+    kind = np.full(len(user), -1) if kind is None else kind
     order = np.lexsort((item, time, user))
-    kinds = (np.int32, np.int32, np.int64, np.float32, np.float32)
-    columns = zip((user, item, time, value, weight), kinds, strict=True)
-    return Events(*(np.asarray(column)[order].astype(kind) for column, kind in columns))
+    types = (np.int32, np.int32, np.int64, np.float32, np.float32, np.int8)
+    columns = zip((user, item, time, value, weight, kind), types, strict=True)
+    return Events(*(np.asarray(column)[order].astype(type_) for column, type_ in columns))
 
 
 def random_events(
@@ -60,7 +63,8 @@ def random_events(
     time = moments[rng.integers(0, len(moments), n)]
     _, once = np.unique(np.stack([user, item, time]), axis=1, return_index=True)
     value, weight = rng.integers(0, 6, n), rng.choice([0.3, 1.0, 2.7], n)
-    return in_order(user[once], item[once], time[once], value[once], weight[once])
+    kind = rng.integers(-1, len(KINDS), n)
+    return in_order(user[once], item[once], time[once], value[once], weight[once], kind[once])
 
 
 def categories(items: int = 25) -> NDArray[np.int32]:
@@ -114,7 +118,7 @@ def sources_of(log: EventLog, seed: int = 0, repeats: bool = True) -> Sources:
 
 
 def layout_of(log: EventLog) -> Layout:
-    return layout(ATTRIBUTES if log.attribute_value.shape[1] else [], FORECASTS)
+    return layout(ATTRIBUTES if log.attribute_value.shape[1] else [], FORECASTS, KINDS)
 
 
 def build_batch(sources: Sources, names: Layout, users, times, extras=None, history: int = 10) -> Batch:
@@ -122,7 +126,7 @@ def build_batch(sources: Sources, names: Layout, users, times, extras=None, hist
     extras = extras or [[] for _ in users]
     start = np.concatenate([[0], np.cumsum([len(one) for one in extras])]).astype(np.int64)
     item = np.array([i for one in extras for i in one], np.int32)
-    ws = workspace(sources.log)
+    ws = workspace(sources.log, len(KINDS))
     return build_many(
         sources, ws, names, np.asarray(users, np.int32), np.asarray(times, np.int64),
         extra_start=start, extra_item=item, history=history,
@@ -152,4 +156,4 @@ def state_of(sources: Sources) -> State:
     names = [f"i{item}" for item in range(log.n_items)]
     items = pa.table({"item_id": names, "title": names, "category": names, "text": names})
     users = pa.array([f"u{user}" for user in range(log.n_users)])
-    return State(sources, layout_of(log), text_vectors(0, log.n_items), users, items, {})
+    return State(sources, layout_of(log), text_vectors(0, log.n_items), users, items, {"kinds": KINDS})

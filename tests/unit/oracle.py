@@ -8,7 +8,7 @@ from math import asinh, cos, exp, expm1, log, log1p, pi, sin, sqrt
 
 import numpy as np
 
-from tests.unit.core_cases import ATTRIBUTES, FORECASTS, Events, categories, families
+from tests.unit.core_cases import ATTRIBUTES, FORECASTS, KINDS, Events, categories, families
 from timerec.clock import DAY, HALF_LIVES, HOUR
 
 WEEK_GAP = 7.0 * DAY
@@ -20,7 +20,7 @@ class Oracle:
 
     def __init__(self, events: Events, t: int, user: int = -1, items: int = 25) -> None:
         rows = zip(*(column.tolist() for column in events), strict=True)
-        self.past = [row for row in rows if row[2] < t]  # user, item, time, value, weight in order of user, time, item
+        self.past = [row for row in rows if row[2] < t]  # user, item, time, value, weight, kind in order of user, time, item
         self.t, self.user, self.category, self.family = t, user, categories(items).tolist(), families(items).tolist()
         self.histories: dict[int, list] = {}
         for row in self.past:
@@ -29,7 +29,7 @@ class Oracle:
         self.visits = sorted({row[2] for row in self.mine})
 
     def counters(self, rows) -> list[float]:
-        return [sum(w * 2 ** (-(self.t - time) / h) for _, _, time, _, w in rows) for h in HALF_LIVES]
+        return [sum(w * 2 ** (-(self.t - time) / h) for _, _, time, _, w, _ in rows) for h in HALF_LIVES]
 
     def habit(self, item: int) -> dict[str, float]:
         rows, gap = [row for row in self.mine if row[1] == item], self.repeat_gap(item)
@@ -58,6 +58,14 @@ class Oracle:
             "item_hour": log((near + 0.4) / (n + 2.0)),
             **self.due(item, rows, since, gap),
         }
+
+    def kinds(self, item: int) -> dict[str, float]:
+        rows, out = [row for row in self.mine if row[1] == item], {}
+        for kind, name in enumerate(KINDS):
+            when = [row[2] for row in rows if row[5] == kind]
+            out |= {f"{name}_last": float(bool(rows) and rows[-1][5] == kind), f"{name}_count": log1p(len(when))}
+            out[f"{name}_since"] = log1p(self.t - max(when) if when else NEVER_SINCE)
+        return out
 
     def own_gaps(self, rows: list, usual: float) -> dict[str, float]:
         times = sorted({row[2] for row in rows})
@@ -210,10 +218,7 @@ class Oracle:
         return {
             "fellows": log(total + 1e-3),
             "fellows_ahead": log(sum(ahead.get(row[0], 0.0) for row in rows) + 1e-3),
-            "fellows_hours": log(sum(w * exp(-a / (6 * HOUR)) for w, a in zip(weight, age, strict=True)) + 1e-3),
-            "fellows_weeks": log(sum(w * exp(-a / (7 * DAY)) for w, a in zip(weight, age, strict=True)) + 1e-3),
-            "fellow_nearest": log(max(weight, default=0.0) + 1e-3),
-            "fellows_mean": log(total / (len(rows) + 2) + 1e-3),
+            "fellows_lately": log(sum(w * exp(-a / (6 * HOUR)) for w, a in zip(weight, age, strict=True)) + 1e-3),
             "fellows_lift": log(total / sqrt(len(rows) + 1) + 1e-3),
         }
 

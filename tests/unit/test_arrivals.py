@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tests.unit.core_cases import START, build_log, layout_of, random_events, sources_of
+from tests.unit.core_cases import KINDS, START, build_log, layout_of, random_events, sources_of
 from timerec.candidates import arrivals
 from timerec.candidates.batch import build as build_many
 from timerec.candidates.pairs import workspace
@@ -50,7 +50,14 @@ def test_an_untouched_item_is_a_candidate_from_its_listing_on():
     times = np.array([listed[25] - 1, listed[25] - 1, listed[25], listed[25]])
     none = np.zeros(5, np.int64)
     built = build_many(
-        sources, workspace(log), layout_of(log), users, times, extra_start=none, extra_item=np.zeros(0, np.int32), history=4
+        sources,
+        workspace(log, len(KINDS)),
+        layout_of(log),
+        users,
+        times,
+        extra_start=none,
+        extra_item=np.zeros(0, np.int32),
+        history=4,
     )
     offered = [25 in built.items[r, : built.count[r]] for r in range(4)]
     assert offered == [False, False, True, True]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.unit.core_cases import START, attribute_rows, build_batch, build_log, layout_of, random_events, sources_of
+from tests.unit.core_cases import KINDS, START, attribute_rows, build_batch, build_log, layout_of, random_events, sources_of
 from tests.unit.test_trending import log2_counters
 from timerec.candidates.batch import build
 from timerec.candidates.pairs import TREND, workspace
@@ -86,12 +86,12 @@ def test_pairs_asked_for_change_nothing_for_the_others(case):
 
 def test_scratch_memory_is_left_as_it_was(case):
     _, sources, names = case
-    ws, fresh = workspace(sources.log), workspace(sources.log)
+    ws, fresh = (workspace(sources.log, len(KINDS)) for _ in range(2))
     users, times = np.arange(-1, USERS, dtype=np.int32), np.full(USERS + 1, START + 55 * DAY)
     extra = np.arange(USERS + 2) * 3, np.arange((USERS + 1) * 3, dtype=np.int32)
     how = {"extra_start": extra[0], "extra_item": extra[1], "history": 5}
     first = build(sources, ws, names, users, times, **how)
-    for name in ("candidate_slot", "identity", "near", "share_slot"):
+    for name in ("candidate_slot", "identity", "near", "share_slot", "fellow_near", "fellow_ahead"):
         np.testing.assert_array_equal(getattr(ws, name), getattr(fresh, name), err_msg=name)
     for name in ("items", "categories", "families"):
         np.testing.assert_array_equal(getattr(ws, name).slot, getattr(fresh, name).slot, err_msg=name)

@@ -31,7 +31,7 @@ def test_views_hold_the_same_events(seed, n):
     for user in range(12):
         span = slice(log.user_start[user], log.user_start[user] + log.user_size[user])
         mine = [row for row in rows if row[0] == user]
-        columns = (log.event_item, log.event_time, log.event_value, log.event_weight)
+        columns = (log.event_item, log.event_time, log.event_value, log.event_weight, log.event_kind)
         assert list(zip(*(column[span].tolist() for column in columns), strict=True)) == [row[1:] for row in mine]
         visits = sorted({row[2] for row in mine})
         assert log.event_basket[span].tolist() == [visits.index(row[2]) for row in mine]
@@ -58,7 +58,7 @@ def test_views_hold_the_same_events(seed, n):
 def sums(rows):
     """Running value, repeats, log gaps and weight of one item's events in order of time."""
     out, last = [], {}
-    for user, _, time, value, weight in rows:
+    for user, _, time, value, weight, _ in rows:
         gap = time - last[user] if user in last else None
         last[user] = time
         out.append([value, gap is not None, log1p(gap) if gap is not None else 0, weight])

@@ -53,7 +53,7 @@ def test_all_features_follow_their_definitions(seed):
         assert sorted(built.items[r, : built.count[r]]) == list(range(25))
         for c, item in enumerate(built.items[r].tolist()):
             expected = known.habit(item) | known.group_habit(item) | known.momentum(item, listed[item])
-            expected |= known.attributes(item, attributes) | known.forecast(item, sources.forecast)
+            expected |= known.kinds(item) | known.attributes(item, attributes) | known.forecast(item, sources.forecast)
             expected |= known.neighbours(item) | known.fellows(item) | known.text(item, sources.vectors)
             assert {*names} - {*expected} == {"similar_fast", "similar_slow"}
             check(built.features[r, c], expected, names)

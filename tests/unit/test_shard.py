@@ -54,7 +54,7 @@ def shards_of(events: list[Event], shards: int, row_group: int) -> tuple[list[pa
         runs = shard.scatter(parts, FORM, shards, root, root)
         catalogue = build_catalogue(log_items([run["items"] for run in runs]), None, False, None)
         write_arrow(pa.table({"item_id": catalogue}), root / "catalogue.arrow")
-        found = shard.gather([run["run"] for run in runs], shards, root)
+        found = shard.gather([run["run"] for run in runs], shards, root, ["buy", "view"])
         tables = [pa.Table.from_pydict(read_arrow(root / f"shard-{s:05d}.arrow").to_pydict()) for s in range(shards)]
         users = [read_arrow(root / f"users-{s:05d}.arrow")["user_id"].to_pylist() for s in range(shards)]
         return tables, users, found
@@ -102,7 +102,7 @@ def test_of_duplicates_with_different_values_the_largest_stays() -> None:
         ("ann", 3, 1, "buy", 2),
     ]
     tables, _, found = shards_of(events, 1, row_group=2)
-    assert sorted(tables[0]["value"].to_pylist()) == [0.0, 2.0]
+    assert sorted(zip(tables[0]["kind"].to_pylist(), tables[0]["value"].to_pylist(), strict=True)) == [(0, 2.0), (1, 0.0)]
     assert found[0]["merged"] == 2
     assert (found[0]["first"], found[0]["last"], found[0]["users"]) == (1, 1, 1)
 

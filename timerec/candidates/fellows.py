@@ -1,7 +1,7 @@
 """Who was at an item lately: a user's fellows, the people who took what the user took, strictly before t.
 
-User-based collaborative filtering (Resnick et al., 1994), read from the log at every request: an item of an hour ago, which has no
-neighbours yet, has been taken by people whose tastes are known.
+User-based collaborative filtering (Resnick et al., 1994), read from the log at every request: an item of an hour ago, which
+has no neighbours yet, has been taken by people whose tastes are known.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ import numpy as np
 from numba import njit
 
 from timerec.candidates.order import place, stride
-from timerec.clock import HOUR, WEEK
+from timerec.clock import HOUR
 from timerec.counters import before
 
 SOURCES = 50  # latest distinct items of the user
 TAKERS = 200  # latest events of each that are looked at
 LATEST = 50  # latest events of a candidate that are looked at
-DECAYS = 6.0 * HOUR, 1.0 * WEEK  # seconds after which a fellow's event counts 1 / e
+LATELY = 6.0 * HOUR  # seconds after which a fellow's event counts 1 / e
 LIGHT = 5.0  # events added to everybody's number of events: who has few is no certain fellow
 FLOOR = 1e-3  # added before a logarithm
-FEATURES = ["fellows", "fellows_ahead", "fellows_hours", "fellows_weeks", "fellow_nearest", "fellows_mean", "fellows_lift"]
+FEATURES = ["fellows", "fellows_ahead", "fellows_lately", "fellows_lift"]
 
 
 @njit(cache=True)
@@ -82,12 +82,12 @@ def features(log, item, n, user, t, nearness, ahead, out, step=0):
 
     Args:
         nearness, ahead: as `scan` left them.
-        out: float32 [7]: logs of the sum over the item's latest events by others of nearness, of what of it is ahead, of nearness
-            decayed by either time, of the largest, and of the sum by the number of events and by its root.
+        out: float32 [4]: logs of the sum over the item's latest events by others of nearness, of what of it is ahead, of nearness
+            decayed by age, and of the sum by the root of the number of events.
     """
     start = log.item_start[item]
     jump = stride(n) if step else 0
-    total, early, hours, weeks, nearest, events = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    total, early, lately, events = 0.0, 0.0, 0.0, 0.0
     for c in range(min(n, LATEST)):
         o = start + place(c, n, jump)
         other = log.occurrence_user[o]
@@ -97,19 +97,13 @@ def features(log, item, n, user, t, nearness, ahead, out, step=0):
         near = nearness[other]
         if near == 0.0:
             continue
-        age = t - log.occurrence_time[o]
         total += near
         early += ahead[other]
-        hours += near * np.exp(-age / DECAYS[0])
-        weeks += near * np.exp(-age / DECAYS[1])
-        nearest = max(nearest, near)
+        lately += near * np.exp(-(t - log.occurrence_time[o]) / LATELY)
     out[0] = np.log(total + FLOOR)
     out[1] = np.log(early + FLOOR)
-    out[2] = np.log(hours + FLOOR)
-    out[3] = np.log(weeks + FLOOR)
-    out[4] = np.log(nearest + FLOOR)
-    out[5] = np.log(total / (events + 2.0) + FLOOR)
-    out[6] = np.log(total / np.sqrt(events + 1.0) + FLOOR)
+    out[2] = np.log(lately + FLOOR)
+    out[3] = np.log(total / np.sqrt(events + 1.0) + FLOOR)
 
 
 @njit(cache=True)

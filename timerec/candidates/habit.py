@@ -37,6 +37,7 @@ ITEM_FEATURES = (
 )
 CATEGORY_FEATURES = [f"category_{name}" for name in _GROUP]
 FAMILY_FEATURES = [f"family_{name}" for name in _GROUP]
+KIND_FEATURES = ["last", "count", "since"]  # for each kind of event that is told apart
 
 
 @njit(cache=True)
@@ -90,6 +91,20 @@ def no_item_features(width, baskets, item_gap, out):
     out[k + 9] = np.log(0.1 / (baskets + 2.0))
     out[k + 10] = np.log(0.3 / 2.1)
     out[k + 11] = np.log(0.4 / 2.0)
+
+
+@njit(cache=True)
+def kind_features(memory, row, t, out):
+    """Fill the features of the user's events of each kind with one item: of row `row` of the memory, or of none where negative.
+
+    Args:
+        out: float [3 M]: whether the last event was of the kind, log of how many there are, log seconds since the last one.
+    """
+    for kind in range(memory.kind_count.shape[1]):
+        count = memory.kind_count[row, kind] if row >= 0 else 0.0
+        out[3 * kind] = 1.0 if row >= 0 and memory.newest_kind[row] == kind else 0.0
+        out[3 * kind + 1] = np.log1p(count)
+        out[3 * kind + 2] = np.log1p(t - memory.kind_last[row, kind]) if count > 0 else LONG_AGO
 
 
 @njit(cache=True)

@@ -31,14 +31,17 @@ class Memory(NamedTuple):
     names: NDArray[np.int32]  # [D] keys met
     decays: NDArray[np.float64]  # [D, H] decayed counters
     stats: NDArray[np.float64]  # [D, WIDTH]
+    kind_count: NDArray[np.float64]  # [D, M] events of each kind that is told apart
+    kind_last: NDArray[np.float64]  # [D, M] unix seconds of the last one, where there is one
+    newest_kind: NDArray[np.int8]  # [D] kind of the last event
     before: NDArray[np.int64]  # [D] scratch
 
 
-def memory(keys: int, most: int, half_lives: int) -> Memory:
-    """Clean memory for `keys` keys, of which a user meets `most`."""
+def memory(keys: int, most: int, half_lives: int, kinds: int = 0) -> Memory:
+    """Clean memory for `keys` keys, of which a user meets `most`, and of `kinds` kinds of events."""
     return Memory(
         np.full(keys, -1, np.int32), np.zeros(most, np.int32), np.zeros((most, half_lives)), np.zeros((most, WIDTH)),
-        np.zeros(most, np.int64),
+        np.zeros((most, kinds)), np.zeros((most, kinds)), np.zeros(most, np.int8), np.zeros(most, np.int64),
     )  # fmt: skip
 
 
@@ -62,7 +65,7 @@ def collect(log, keys, begin, known, t, memory):
         number of distinct keys.
     """
     half_lives, slot, decays, stats = log.half_lives, memory.slot, memory.decays, memory.stats
-    width = len(half_lives)
+    width, kinds = len(half_lives), memory.kind_count.shape[1]
     found = 0
     if known == 0:
         return 0
@@ -93,6 +96,7 @@ def collect(log, keys, begin, known, t, memory):
             memory.names[row] = key
             decays[row, :] = 0.0
             stats[row, :] = 0.0
+            memory.kind_count[row, :] = 0.0
             stats[row, FIRST] = time
             stats[row, FIRST_BASKET] = basket
             stats[row, LAST_BASKET] = -1
@@ -108,6 +112,11 @@ def collect(log, keys, begin, known, t, memory):
         stats[row, LAST_BASKET] = basket
         stats[row, LAST_VALUE] = log.event_value[j]
         stats[row, SUM_VALUE] += log.event_value[j]
+        kind = log.event_kind[j]
+        memory.newest_kind[row] = kind
+        if 0 <= kind < kinds:
+            memory.kind_count[row, kind] += 1.0
+            memory.kind_last[row, kind] = time
         stats[row, SAME_WEEKDAY] += same_weekday
         stats[row, SAME_HOUR] += same_hour
     _gaps(log, keys, begin, known, t, memory, found)

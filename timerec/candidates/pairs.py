@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -84,10 +85,11 @@ class Layout:
         return len(self.names)
 
 
-def layout(attributes: list[str], forecasts: list[str]) -> Layout:
-    """Columns of the pair features for a log with these attribute and forecast columns."""
+def layout(attributes: list[str], forecasts: list[str], kinds: Sequence[str] = ()) -> Layout:
+    """Columns of the pair features for a log with these attribute and forecast columns and kinds of events told apart."""
     taste = neighbours.FEATURES + similar.FEATURES + fellows.FEATURES + text.FEATURES
     habits = habit.ITEM_FEATURES + habit.CATEGORY_FEATURES + habit.FAMILY_FEATURES
+    habits += [f"{name}_{part}" for name in kinds for part in habit.KIND_FEATURES]
     levels = [f"{name}_{part}" for name in attributes for part in ("level", "change", "known")]
     moment = momentum.ITEM_FEATURES + momentum.CATEGORY_FEATURES + levels + [f"forecast_{name}" for name in forecasts]
     first, second = len(taste), len(taste) + len(habits)
@@ -99,14 +101,14 @@ def layout(attributes: list[str], forecasts: list[str]) -> Layout:
     return Layout(taste + habits + moment, groups, list(context.FEATURES))
 
 
-def workspace(log: EventLog) -> Workspace:
-    """Scratch memory for requests on `log`."""
+def workspace(log: EventLog, kinds: int = 0) -> Workspace:
+    """Scratch memory for requests on `log`, of whose events `kinds` kinds are told apart."""
     n_items, n_categories = log.n_items, len(log.category_start)
     longest = int(log.user_size.max()) if len(log.user_size) else 0
     items, categories = min(longest, n_items) + 1, min(longest, n_categories) + 1
     width = len(log.half_lives)
     return Workspace(
-        items=memory(n_items, items, width),
+        items=memory(n_items, items, width, kinds),
         categories=memory(n_categories, categories, width),
         families=memory(n_items, items, width),  # there are no more than items
         candidate_slot=np.full(n_items, -1, np.int32),
@@ -266,6 +268,9 @@ def request(sources, ws, user, t, extra, items, features, best, request_context)
         a += GROUPS
         habit.group_features(ws.families, ws.families.slot[sources.family[item]], t, known, baskets, row[a : a + GROUPS])
         a += GROUPS
+        columns = 3 * ws.items.kind_count.shape[1]
+        habit.kind_features(ws.items, mine, t, row[a : a + columns])
+        a += columns
         momentum.item_features(log, item, n, t, overall, scratch, row[a : a + MOMENTS])
         a += MOMENTS
         category = log.item_category[item]

@@ -12,13 +12,22 @@ from typing import NamedTuple
 from timerec.candidates import context, fellows, habit, momentum, neighbours, similar, text
 
 H = 8  # half-lives
+HABITS = len(habit.ITEM_FEATURES) + len(habit.CATEGORY_FEATURES) + len(habit.FAMILY_FEATURES)  # before those of kinds of events
 NEAR, NEAR_TIMELESS = 30, 50  # by each neighbour score: five of them, or the three that know no order
 
 # what is left of each block when nothing may say when; attributes and forecasts are seen to in `dropped`
 TIMELESS = {
     "taste": {
-        "around", "basket", "around_lift", "basket_lift", "similar_slow", "fellows", "fellow_nearest", "fellows_mean", "fellows_lift",
-        "text_recent", "text_profile", "text_nearest",
+        "around",
+        "basket",
+        "around_lift",
+        "basket_lift",
+        "similar_slow",
+        "fellows",
+        "fellows_lift",
+        "text_recent",
+        "text_profile",
+        "text_nearest",
     },
     "habit": {"item_has", "item_count", "item_mean_value", "category_count", "category_share", "family_count", "family_share"},
     "momentum": {"count", "mean_value", "repeat_rate"},
@@ -78,6 +87,9 @@ def dropped(names: list[str], groups: dict[str, slice], without: Collection[str]
         for group, span in blocks.items():
             timed = _KNOWN[group] - TIMELESS[group]
             gone.update(j for j in range(span.start, span.stop) if names[j] in timed)
+        for part in ("last", "since"):  # of the events of each kind; how many there were knows no time
+            first = groups["habit"].start + HABITS + habit.KIND_FEATURES.index(part)
+            gone.update(range(first, groups["habit"].stop, len(habit.KIND_FEATURES)))
         gone.update(range(core + 1, end, 3))  # an attribute against its own past
         gone.update(range(end, moment.stop))
     if "habit" in without:

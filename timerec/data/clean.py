@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
@@ -24,6 +23,7 @@ from timerec.data.columns import (
     to_ids,
     to_seconds,
 )
+from timerec.data.kinds import count_kinds, hash_kinds
 from timerec.data.tables import FAULT
 from timerec.schema import Columns, Prepared
 
@@ -63,6 +63,7 @@ class Judged(NamedTuple):
     refused: pa.Table  # the columns as they were written, `table` and `reason`
     values_missing: int  # kept rows without a value, which count as 1
     known_kinds: list[int]  # kept rows of each kind in `event_weights`
+    kinds: dict[str, int]  # kept rows of the most frequent kinds
 
 
 def judge(rows: pa.Table, form: LogFormat) -> Judged:
@@ -92,6 +93,7 @@ def judge(rows: pa.Table, form: LogFormat) -> Judged:
     good = reason == ""
     missing = value_verdict == NULL
     kind, weight, known = _kinds(rows, form.event_weights, good)
+    kinds = count_kinds(as_text(rows[Columns.EVENT]).filter(pa.array(good))) if Columns.EVENT in rows.column_names else {}
     kept = pa.table(
         {
             Columns.USER: user,
@@ -104,7 +106,7 @@ def judge(rows: pa.Table, form: LogFormat) -> Judged:
     )
     if not good.all():
         kept = kept.filter(pa.array(good))
-    return Judged(kept, refused_rows(rows, reason, "interactions"), int((good & missing).sum()), known)
+    return Judged(kept, refused_rows(rows, reason, "interactions"), int((good & missing).sum()), known, kinds)
 
 
 def first_reason(*tests: tuple[NDArray[np.bool_], str]) -> NDArray[np.object_]:
@@ -142,7 +144,7 @@ def _kinds(
     kind = hash_ids(as_text(rows[Columns.EVENT]).fill_null(""))
     if not weights:
         return kind, np.ones(n, np.float32), []
-    names = np.asarray(pd.util.hash_array(np.array(list(weights), dtype=object), categorize=False), np.uint64)
+    names = hash_kinds(list(weights))
     order = np.argsort(names)
     place = np.minimum(np.searchsorted(names[order], kind), len(names) - 1)
     hit = names[order][place] == kind

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from timerec.data.clean import KIND, LogFormat, count_reasons, judge
 from timerec.data.columns import all_canonical, hash_ids
+from timerec.data.kinds import place_kinds
 from timerec.data.passes import each, read_arrow, write_arrow
 from timerec.data.series import hour_cells, item_totals
 from timerec.data.tables import Piece, read_piece
@@ -29,7 +30,7 @@ def scatter(pieces: list[Piece], form: LogFormat, shards: int, work: Path, quara
     """Judge every row and write the kept ones as runs, cut by shard, and the refused ones to the quarantine.
 
     Returns:
-        For each run: `run` and `items` (paths), `read`, `kept`, `reasons`, `values_missing`, `known_kinds`.
+        For each run: `run` and `items` (paths), `read`, `kept`, `reasons`, `values_missing`, `known_kinds`, `kinds`.
     """
     tasks = [
         {"piece": number, "path": piece.path, "groups": piece.groups, "columns": piece.columns}
@@ -38,15 +39,18 @@ def scatter(pieces: list[Piece], form: LogFormat, shards: int, work: Path, quara
     return each(tasks, _scatter_piece, form=form, shards=shards, work=work, quarantine=quarantine)
 
 
-def gather(runs: list[str], shards: int, work: Path) -> list[dict[str, Any]]:
+def gather(runs: list[str], shards: int, work: Path, kinds: list[str]) -> list[dict[str, Any]]:
     """Sort each shard by (user, time, item) and merge exact duplicates; items must be in `work/catalogue.arrow`.
+
+    Args:
+        kinds: names of the kinds of events that are told apart.
 
     Returns:
         For each shard, in order: `events`, `users` (counts), `merged`, `first`, `last` (times) and `canonical` (user
         ids are whole numbers).
     """
     tasks = [{"shard": shard, "runs": runs} for shard in range(shards)]
-    return sorted(each(tasks, _gather_shard, work=work), key=lambda found: found["shard"])
+    return sorted(each(tasks, _gather_shard, work=work, kinds=kinds), key=lambda found: found["shard"])
 
 
 def _scatter_piece(task: dict[str, Any], form: LogFormat, shards: int, work: Path, quarantine: Path) -> Iterator[dict[str, Any]]:
@@ -56,7 +60,7 @@ def _scatter_piece(task: dict[str, Any], form: LogFormat, shards: int, work: Pat
         name = f"{task['piece']:05d}-{number:05d}"
         judged = judge(rows, form)
         found: dict[str, Any] = {"read": rows.num_rows, "kept": judged.kept.num_rows}
-        found |= {"values_missing": judged.values_missing, "known_kinds": judged.known_kinds}
+        found |= {"values_missing": judged.values_missing, "known_kinds": judged.known_kinds, "kinds": judged.kinds}
         found["reasons"] = count_reasons(judged.refused)
         if judged.refused.num_rows:
             pq.write_table(judged.refused, quarantine / f"interactions-{name}.parquet")
@@ -81,7 +85,7 @@ def _write_run(kept: pa.Table, shards: int, path: Path) -> None:
             file.write_batch(batches[0] if batches else pa.RecordBatch.from_pylist([], schema=kept.schema))
 
 
-def _gather_shard(task: dict[str, Any], work: Path) -> Iterator[dict[str, Any]]:
+def _gather_shard(task: dict[str, Any], work: Path, kinds: list[str]) -> Iterator[dict[str, Any]]:
     shard = task["shard"]
     parts = [_run_part(path, shard) for path in task["runs"]]
     rows = pa.Table.from_batches(parts).combine_chunks()
@@ -98,6 +102,7 @@ def _gather_shard(task: dict[str, Any], work: Path) -> Iterator[dict[str, Any]]:
             Prepared.USER: user[fresh],
             Prepared.ITEM: item[fresh],
             **{name: columns[name][fresh] for name in (Prepared.TIME, Prepared.VALUE, Prepared.WEIGHT)},
+            Prepared.KIND: place_kinds(columns[KIND][fresh], kinds),
         }
     )
     write_arrow(events, work / f"shard-{shard:05d}.arrow")

@@ -19,6 +19,7 @@ from timerec.data.faults import full_disk_is_data_error
 from timerec.data.finish import finish_shards, write_users
 from timerec.data.formats import LOG_COLUMNS, decide_formats, find_tables
 from timerec.data.index import build_catalogue, log_items, place_in
+from timerec.data.kinds import told_apart
 from timerec.data.passes import read_arrow, write_arrow
 from timerec.data.series import choose_step, finer_step, lives, merge_series, merge_totals, step_origin
 from timerec.data.shard import gather, scatter
@@ -41,6 +42,7 @@ def prepare(
     test_from: int | None = None,
     now: int | None = None,
     judged: bool = True,
+    kinds: list[str] | None = None,
 ) -> dict[str, Any]:
     """Read, validate, index, shard and split a data set; Ray must be connected.
 
@@ -52,6 +54,7 @@ def prepare(
         now: unix seconds; later than a day after it is the future. By default the clock's.
         judged: whether a model shall be trained and judged on it. A log that is only answered from needs no valid split and
             no fewest events.
+        kinds: kinds of events that are told apart, as a bundle was trained on; by default the log's frequent ones.
 
     Returns:
         The manifest, which is also written to `out/manifest.json`.
@@ -63,14 +66,23 @@ def prepare(
     with full_disk_is_data_error(out):
         _clear(out)
         try:
-            manifest = _prepare(data_dir, out, config, val_from, test_from, int(clock.time()) if now is None else now, judged)
+            manifest = _prepare(
+                data_dir, out, config, val_from, test_from, int(clock.time()) if now is None else now, judged, kinds
+            )
         finally:
             shutil.rmtree(out / _WORK, ignore_errors=True)
     return manifest
 
 
 def _prepare(
-    data_dir: Path, out: Path, config: DataConfig, val_from: int | None, test_from: int | None, now: int, judged: bool
+    data_dir: Path,
+    out: Path,
+    config: DataConfig,
+    val_from: int | None,
+    test_from: int | None,
+    now: int,
+    judged: bool,
+    kinds: list[str] | None,
 ) -> dict[str, Any]:
     work, quarantine = out / _WORK, out / Prepared.QUARANTINE
     timer = _Timer()
@@ -97,7 +109,9 @@ def _prepare(
     write_arrow(pa.table({Columns.ITEM: catalogue}), work / "catalogue.arrow")
     timer.lap("catalogue")
 
-    parts = gather([run["run"] for run in runs if "run" in run], shards, work)
+    if kinds is None:
+        kinds = told_apart(run["kinds"] for run in runs)
+    parts = gather([run["run"] for run in runs if "run" in run], shards, work, kinds)
     timer.lap("gather")
     n_users, n_events = sum(part["users"] for part in parts), sum(part["events"] for part in parts)
     if judged:
@@ -162,6 +176,7 @@ def _prepare(
         "n_steps": (last - origin) // step + 1,
         "repeats": share >= REPEAT_SHARE if config.repeats == "auto" else config.repeats == "yes",
         "repeat_share": share,
+        "kinds": kinds,
         "attribute_names": attributes.rows.column_names[2:] if attributes else [],
         "counts": counts,
         "notes": notes,

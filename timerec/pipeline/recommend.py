@@ -144,7 +144,7 @@ class _Opened:
         settings = trained.data.model_copy(update={"step": step, "repeats": kept})
         known = self._bundle.manifest
         # a directory may lack the bundle's test part, and needs no split to answer: any inner moment will do
-        manifest = prepare(self._data, prepared, settings, judged=False)
+        manifest = prepare(self._data, prepared, settings, judged=False, kinds=known["kinds"])
         if manifest["attribute_names"] != known["attribute_names"]:
             raise DataError(
                 f"{self._data}/item_attributes: has the columns {manifest['attribute_names']} where the bundle was trained on "

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from timerec.candidates import batch
-from timerec.candidates.pairs import workspace
 from timerec.counters import before
 from timerec.model import Inputs, inputs
 from timerec.state import State
@@ -47,7 +46,7 @@ class Builder:
         self._state, self._history, self._seed, self._kept = state, history, seed, kept
         self._popular = negatives // 2
         self._even = negatives - self._popular
-        self._space = workspace(state.log)
+        self._space = state.workspace()
         self._first_known = state.first_known()
         self._by_age = np.argsort(self._first_known, kind="stable").astype(np.int32)
         self._known_order = self._first_known[self._by_age]

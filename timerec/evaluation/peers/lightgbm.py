@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from timerec.candidates import batch
-from timerec.candidates.pairs import workspace
 from timerec.config import TrainConfig
 from timerec.evaluation.baselines.tune import sample
 from timerec.evaluation.metrics import ranking_metrics
@@ -53,7 +52,7 @@ class LambdaRank:
 
     def __init__(self, state: State, train: TrainConfig, threads: int) -> None:
         self._state, self._train, self._threads = state, train, threads
-        self._space = workspace(state.log)
+        self._space = state.workspace()
         self.seconds = {"features": 0.0, "tuning": 0.0, "fit": 0.0}
         self.tried: list[tuple[dict[str, float], float]] = []  # settings and trees, with validation NDCG@k
 
