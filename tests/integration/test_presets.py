@@ -59,6 +59,10 @@ def test_a_preset_reaches_the_prepared_log(ray_local: None, preset: str, tmp_pat
     wanted = log[Columns.EVENT].map(settings.event_weights).sum()
     weights = pq.read_table(tmp_path / "prepared" / Prepared.EVENTS, columns=[Prepared.WEIGHT])[Prepared.WEIGHT].to_numpy()
     assert weights.sum() == pytest.approx(wanted, rel=1e-5) and len(weights) == len(log)
+    assert manifest["kinds"] == (sorted(set(names)) if len(set(names)) > 1 else [])
+    kinds = pq.read_table(tmp_path / "prepared" / Prepared.EVENTS, columns=[Prepared.KIND])[Prepared.KIND].to_numpy()
+    for place, name in enumerate(manifest["kinds"]):
+        assert (kinds == place).sum() == (log[Columns.EVENT] == name).sum()
     series = pq.read_table(tmp_path / "prepared" / "series.parquet", columns=["count"])["count"].to_numpy()
     assert series.sum() == pytest.approx(wanted, rel=1e-5)
 

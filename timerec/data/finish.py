@@ -61,7 +61,8 @@ def _finish_shard(
 ) -> Iterator[dict[str, Any]]:
     shard = task["shard"]
     events = read_arrow(work / f"shard-{shard:05d}.arrow")
-    user, item, time, value, weight = (column.to_numpy() for column in events.columns)
+    wanted = (Prepared.USER, Prepared.ITEM, Prepared.TIME, Prepared.VALUE, Prepared.WEIGHT)
+    user, item, time, value, weight = (events[name].to_numpy() for name in wanted)
     user = user + np.int32(task["offset"])
     pq.write_table(events.set_column(0, Prepared.USER, pa.array(user)), events_dir / f"shard-{shard:05d}.parquet")
     write_arrow(series_cells(item, time, weight, value, origin, step), work / f"series-{shard:05d}.arrow")
