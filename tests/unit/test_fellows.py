@@ -42,9 +42,16 @@ def test_an_item_of_a_minute_ago_is_near_when_a_fellow_took_it():
 
 
 def test_only_who_came_first_is_ahead():
-    rows = [(0, 1, 10), (1, 1, 5), (2, 1, 15), (1, 7, 20), (2, 8, 20)]
+    rows = [(0, 1, 10), (1, 1, 5), (2, 1, 10), (1, 7, 20), (2, 8, 20)]  # user 2 came in the same second
     assert found(rows, 0, 7)["fellows_ahead"] == pytest.approx(found(rows, 0, 7)["fellows"], rel=1e-4)
     assert found(rows, 0, 8)["fellows_ahead"] == pytest.approx(0, abs=1e-6) and found(rows, 0, 8)["fellows"] > 0
+
+
+def test_a_fellow_fades_within_hours():
+    rows = [(0, 1, 10), (1, 1, 5), (1, 7, 20)]
+    at_once, later = found(rows, 0, 7, t=START + 21), found(rows, 0, 7, t=START + 20 + 6 * 3600)
+    assert later["fellows"] == pytest.approx(at_once["fellows"], rel=1e-4)
+    assert later["fellows_lately"] == pytest.approx(at_once["fellows_lately"] / np.e, rel=1e-3)
 
 
 def test_what_happens_at_the_moment_itself_says_nothing():
