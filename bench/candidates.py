@@ -130,7 +130,7 @@ def cost(n_items: int, events: int, n_users: int, number: int) -> dict[str, Any]
     family = rng.integers(0, n_items // 4, n_items).astype(np.int32)
     found = similar.fit(log, np.array([START + SPAN // 2]))
     sources = Sources(log, forecast, found, vectors, family, arrivals(log), True)
-    names, ws = layout([], [f"f{i}" for i in range(7)]), workspace(log)
+    names, ws = layout([], [f"f{i}" for i in range(7)], []), workspace(log, 0)
     chosen = rng.choice(events, number + 64, replace=False)
     chosen = chosen[time[chosen] > START + SPAN // 2][: number // 2 + 64]
     spent, candidates = 0.0, 0

@@ -30,6 +30,7 @@ def small_log(seed: int = 0) -> pd.DataFrame:
     item = np.where(rng.random(len(time)) < 0.6, habit, fashion)
     frame = pd.DataFrame({"user_id": user + 1000, "item_id": item * 3 + 100, "timestamp": time})
     frame["value"] = rng.integers(1, 4, len(frame)).astype(float)
+    frame["event"] = rng.choice(["buy", "view"], len(frame), p=[0.6, 0.4])
     return frame.drop_duplicates(["user_id", "item_id", "timestamp"]).sample(frac=1, random_state=seed, ignore_index=True)
 
 

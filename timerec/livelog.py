@@ -119,19 +119,21 @@ class LiveLog:
     def append(self, user: int, item: int, time: int, value: float = 1.0, weight: float = 1.0, kind: int = -1) -> None:
         """Enter one event: amortised constant time, and a scan of the user's history and of the events of the same second.
 
-        Two events of the same user, item and second keep the order in which they came.
+        Two events of the same user, item and second stand in the order of their kinds, of one kind in that in which they came.
 
         Args:
             time: unix seconds, not before the newest event.
             kind: place among the kinds that are told apart, -1 of all others.
 
         Raises:
-            ValueError: the event is older than the newest one, or its user or item is unknown.
+            ValueError: the event is older than the newest one, its user or item is unknown, or its kind is no place.
         """
         if time < self._second:
             raise ValueError(f"events must arrive in order of time: {time} comes after {self._second}")
         if not (0 <= user < self._users and 0 <= item < self._items):
             raise ValueError(f"user {user} or item {item} is unknown: add it first")
+        if not -1 <= kind <= np.iinfo(np.int8).max:
+            raise ValueError(f"kind {kind} is no place among the kinds that are told apart")
         if time > self._second:
             self._second, self._newest = time, ([], [], [], [], [])
         for kept, entry in zip(self._newest, (user, item, value, weight, kind), strict=True):
@@ -211,7 +213,8 @@ def _enter_second(log, user, item, value, weight, kind, time):
         log.category_size[log.item_category[item[e]]] -= 1
     log.tape_size[0] -= k - 1
     known = log.tape_size[0]
-    for e in np.argsort((user << 32) | item, kind="mergesort"):
+    by_kind = np.argsort(kind, kind="mergesort")
+    for e in by_kind[np.argsort(((user << 32) | item)[by_kind], kind="mergesort")]:
         rank, gap, visits = _enter_user(log, user[e], item[e], value[e], weight[e], kind[e], time)
         place = _enter_item(log, item[e], user[e], rank, gap, visits, value[e], weight[e], time)
         _enter_category(log, log.item_category[item[e]], weight[e], time)

@@ -38,7 +38,9 @@ def small_items(log: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"item_id": ids, "title": [f"title {i}" for i in ids], "category": np.where(ids % 2, "odd", "even")})
 
 
-def run(folder: Path, out: str = "out", config: DataConfig | None = None, **tables: Any) -> dict[str, Any]:
+def run(
+    folder: Path, out: str = "out", config: DataConfig | None = None, kinds: list[str] | None = None, **tables: Any
+) -> dict[str, Any]:
     """Write the tables into `folder/in`, prepare them into `folder/<out>` and check that every row is accounted for."""
     source = folder / "in"
     source.mkdir(exist_ok=True)
@@ -48,7 +50,7 @@ def run(folder: Path, out: str = "out", config: DataConfig | None = None, **tabl
         else:
             rows = table if isinstance(table, pa.Table) else pa.Table.from_pandas(table, preserve_index=False)
             pq.write_table(rows, source / f"{name}.parquet", row_group_size=150)
-    manifest = prepare(source, folder / out, config or DataConfig(), now=NOW)
+    manifest = prepare(source, folder / out, config or DataConfig(), now=NOW, kinds=kinds)
     for name, count in manifest["counts"].items():
         assert count["read"] == count["kept"] + count["merged"] + count["quarantined"], name
         assert count["quarantined"] == sum(count["reasons"].values()), name

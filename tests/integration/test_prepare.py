@@ -27,7 +27,7 @@ def test_every_event_returns_with_its_ids(tmp_path: Path) -> None:
         pd.read_parquet(out / "users.parquet"),
         pd.read_parquet(out / "items.parquet"),
     )
-    assert events.dtypes.astype(str).tolist() == ["int32", "int32", "int64", "float32", "float32"]
+    assert events.dtypes.astype(str).tolist() == ["int32", "int32", "int64", "float32", "float32", "int8"]
     order = events[["user", "time", "item"]]
     assert order.equals(order.sort_values(["user", "time", "item"], ignore_index=True))
 

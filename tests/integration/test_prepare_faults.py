@@ -120,6 +120,15 @@ def test_a_weight_that_no_event_has_is_said(tmp_path: Path) -> None:
     assert manifest["notes"] == ["data.event_weights names 'bye', which no row of interactions.parquet has"]
 
 
+def test_the_kinds_of_a_bundle_are_told_apart_whatever_the_log_has(tmp_path: Path) -> None:
+    log = small_log().assign(event=["buy", "view"] * (len(small_log()) // 2) + ["buy"] * (len(small_log()) % 2))
+    assert run(tmp_path, interactions=log)["kinds"] == ["buy", "view"]
+    assert run(tmp_path, interactions=log, kinds=["cart", "view"])["kinds"] == ["cart", "view"]
+    assert run(tmp_path, interactions=log, kinds=[])["kinds"] == []
+    with pytest.raises(DataError, match=r"interactions\.parquet, column 'event': no row is of a kind .* \(cart, like\)"):
+        run(tmp_path, interactions=log, kinds=["cart", "like"])
+
+
 def test_unused_columns_and_missing_values_are_said(tmp_path: Path) -> None:
     log = small_log().assign(colour="red")
     log.loc[3, "value"] = None

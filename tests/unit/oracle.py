@@ -63,8 +63,8 @@ class Oracle:
         rows, out = [row for row in self.mine if row[1] == item], {}
         for kind, name in enumerate(KINDS):
             when = [row[2] for row in rows if row[5] == kind]
-            out |= {f"{name}_last": float(bool(rows) and rows[-1][5] == kind), f"{name}_count": log1p(len(when))}
-            out[f"{name}_since"] = log1p(self.t - max(when) if when else NEVER_SINCE)
+            out |= {f"kind_{name}_last": float(bool(rows) and rows[-1][5] == kind), f"kind_{name}_count": log1p(len(when))}
+            out[f"kind_{name}_since"] = log1p(self.t - max(when) if when else NEVER_SINCE)
         return out
 
     def own_gaps(self, rows: list, usual: float) -> dict[str, float]:

@@ -27,7 +27,7 @@ def found(rows, user, item, t=LATER, step=0):
     slab = log.event_time[begin : begin + log.user_size[user]] if user >= 0 else log.event_time[:0]
     known = int((slab < t).sum())
     n = int((log.occurrence_time[log.item_start[item] :][: log.item_size[item]] < t).sum())
-    count = fellows.scan(log, user, begin, known, t, near, ahead, met, step)
+    count = fellows.scan(log, user, begin, known, len({*log.event_item[begin : begin + known]}), t, near, ahead, met, step)
     out = np.zeros(len(fellows.FEATURES), np.float32)
     fellows.features(log, item, n, user, t, near, ahead, out, step)
     fellows.forget(near, ahead, met, count)

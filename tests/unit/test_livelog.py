@@ -117,6 +117,25 @@ def test_new_users_items_and_categories():
     assert_same(live.packed(), expected)
 
 
+def test_what_one_second_holds_of_a_pair_stands_in_the_order_of_kinds():
+    live = LiveLog.empty(np.zeros(1, np.int32), n_users=1)
+    for kind in (1, 0, -1):
+        live.append(0, 0, START, float(kind + 5), 1.0, kind)
+    assert live.packed().event_kind.tolist() == [-1, 0, 1] and live.packed().event_value.tolist() == [4, 5, 6]
+    again = LiveLog(live.packed())
+    again.append(0, 0, START, 5.5, 1.0, 0)
+    assert again.packed().event_value.tolist() == [4, 5, 5.5, 6]
+
+
+def test_a_kind_that_is_no_place_is_refused_and_spoils_nothing():
+    live = LiveLog.empty(np.zeros(1, np.int32), n_users=1)
+    for kind in (-2, 200):
+        with pytest.raises(ValueError, match="is no place"):
+            live.append(0, 0, START, kind=kind)
+    live.append(0, 0, START, kind=1)
+    assert len(live) == 1
+
+
 def test_views_see_the_very_next_event():
     live = LiveLog.empty(np.zeros(2, np.int32), n_users=1)
     live.append(0, 1, START)

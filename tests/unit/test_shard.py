@@ -17,6 +17,7 @@ from timerec.data import shard
 from timerec.data.clean import LogFormat
 from timerec.data.columns import TimeFormat
 from timerec.data.index import build_catalogue, log_items
+from timerec.data.kinds import hash_kinds
 from timerec.data.passes import read_arrow, write_arrow
 from timerec.data.shard import ranks
 from timerec.data.tables import find_table, pieces
@@ -54,8 +55,8 @@ def shards_of(events: list[Event], shards: int, row_group: int) -> tuple[list[pa
         runs = shard.scatter(parts, FORM, shards, root, root)
         catalogue = build_catalogue(log_items([run["items"] for run in runs]), None, False, None)
         write_arrow(pa.table({"item_id": catalogue}), root / "catalogue.arrow")
-        found = shard.gather([run["run"] for run in runs], shards, root, ["buy", "view"])
-        tables = [pa.Table.from_pydict(read_arrow(root / f"shard-{s:05d}.arrow").to_pydict()) for s in range(shards)]
+        found = shard.gather([run["run"] for run in runs], shards, root)
+        tables = [pa.Table.from_pandas(read_arrow(root / f"shard-{s:05d}.arrow").to_pandas()) for s in range(shards)]
         users = [read_arrow(root / f"users-{s:05d}.arrow")["user_id"].to_pylist() for s in range(shards)]
         return tables, users, found
 
@@ -102,7 +103,9 @@ def test_of_duplicates_with_different_values_the_largest_stays() -> None:
         ("ann", 3, 1, "buy", 2),
     ]
     tables, _, found = shards_of(events, 1, row_group=2)
-    assert sorted(zip(tables[0]["kind"].to_pylist(), tables[0]["value"].to_pylist(), strict=True)) == [(0, 2.0), (1, 0.0)]
+    assert sorted(zip(tables[0]["value"].to_pylist(), tables[0]["kind"].to_pylist(), strict=True)) == [
+        (value, int(hash_kinds([kind])[0])) for value, kind in ((0.0, "view"), (2.0, "buy"))
+    ]
     assert found[0]["merged"] == 2
     assert (found[0]["first"], found[0]["last"], found[0]["users"]) == (1, 1, 1)
 

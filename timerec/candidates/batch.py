@@ -9,7 +9,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from timerec.candidates.order import place, stride
-from timerec.candidates.pairs import Layout, Sources, Workspace, request
+from timerec.candidates.pairs import Layout, Sources, Workspace, request, width
 from timerec.counters import before
 
 
@@ -46,6 +46,10 @@ def build(
         history: L, events of the history window.
         capacity: most standard candidates a request.
     """
+    if len(ws.fellow_near) < sources.log.n_users or len(ws.candidate_slot) < sources.log.n_items:
+        raise ValueError("the workspace is of an earlier state of the log, which has grown: make a new one")
+    if layout.width != width(sources, ws):
+        raise ValueError("the workspace or the log is not of the layout's kinds of events, attributes or forecasts")
     n = len(users)
     longest = capacity + int(np.diff(extra_start).max(initial=0))
     items = np.zeros((n, longest), np.int32)

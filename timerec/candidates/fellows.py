@@ -23,15 +23,17 @@ FEATURES = ["fellows", "fellows_ahead", "fellows_lately", "fellows_lift"]
 
 
 @njit(cache=True)
-def scan(log, user, begin, known, t, nearness, ahead, met, step=0):
+def scan(log, user, begin, known, distinct, t, nearness, ahead, met, step=0):
     """Weigh everybody who took one of the user's items before t.
 
-    An item counts the more the fewer events it has; a fellow's sum is divided by the root of the fellow's number of events.
+    Each event counts: who took an item often is near by it. An item counts the more the fewer events it has; a fellow's sum is
+    divided by the root of the fellow's number of events.
 
     Args:
+        distinct: items of the user before t, which end the search.
         nearness, ahead: float32 [U] scratch, zero everywhere; receive the weight of each fellow, and of it what comes from items
             that the fellow took earlier than the user did.
-        met: int32 [U] receives the fellows.
+        met: int32 [min(U, SOURCES * TAKERS)] receives the fellows.
         step: as in `timerec.candidates.order`, for the history; with one, takers are not the latest.
 
     Returns:
@@ -66,7 +68,7 @@ def scan(log, user, begin, known, t, nearness, ahead, met, step=0):
             nearness[other] += weight
             if log.occurrence_time[o] < log.event_time[j]:
                 ahead[other] += weight
-        if sources == SOURCES:
+        if sources in (SOURCES, distinct):
             break
     for k in range(found):
         other = met[k]

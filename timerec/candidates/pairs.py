@@ -66,7 +66,7 @@ class Workspace(NamedTuple):
     touched: NDArray[np.int32]
     fellow_near: NDArray[np.float32]  # [U]
     fellow_ahead: NDArray[np.float32]  # [U]
-    fellows: NDArray[np.int32]  # [U]
+    fellows: NDArray[np.int32]  # those met
     share_slot: NDArray[np.int32]  # [K] row of a candidate's category in `shares`, -1 = not yet computed
     share_category: NDArray[np.int32]
     shares: NDArray[np.float32]
@@ -85,11 +85,11 @@ class Layout:
         return len(self.names)
 
 
-def layout(attributes: list[str], forecasts: list[str], kinds: Sequence[str] = ()) -> Layout:
+def layout(attributes: list[str], forecasts: list[str], kinds: Sequence[str]) -> Layout:
     """Columns of the pair features for a log with these attribute and forecast columns and kinds of events told apart."""
     taste = neighbours.FEATURES + similar.FEATURES + fellows.FEATURES + text.FEATURES
     habits = habit.ITEM_FEATURES + habit.CATEGORY_FEATURES + habit.FAMILY_FEATURES
-    habits += [f"{name}_{part}" for name in kinds for part in habit.KIND_FEATURES]
+    habits += [f"kind_{name}_{part}" for name in kinds for part in habit.KIND_FEATURES]
     levels = [f"{name}_{part}" for name in attributes for part in ("level", "change", "known")]
     moment = momentum.ITEM_FEATURES + momentum.CATEGORY_FEATURES + levels + [f"forecast_{name}" for name in forecasts]
     first, second = len(taste), len(taste) + len(habits)
@@ -101,7 +101,7 @@ def layout(attributes: list[str], forecasts: list[str], kinds: Sequence[str] = (
     return Layout(taste + habits + moment, groups, list(context.FEATURES))
 
 
-def workspace(log: EventLog, kinds: int = 0) -> Workspace:
+def workspace(log: EventLog, kinds: int) -> Workspace:
     """Scratch memory for requests on `log`, of whose events `kinds` kinds are told apart."""
     n_items, n_categories = log.n_items, len(log.category_start)
     longest = int(log.user_size.max()) if len(log.user_size) else 0
@@ -117,11 +117,18 @@ def workspace(log: EventLog, kinds: int = 0) -> Workspace:
         touched=np.zeros(min(n_items, TOUCHED), np.int32),
         fellow_near=np.zeros(log.n_users, np.float32),
         fellow_ahead=np.zeros(log.n_users, np.float32),
-        fellows=np.zeros(log.n_users, np.int32),
+        fellows=np.zeros(min(log.n_users, fellows.SOURCES * fellows.TAKERS), np.int32),
         share_slot=np.full(n_categories, -1, np.int32),
         share_category=np.zeros(n_categories, np.int32),
         shares=np.zeros((n_categories, momentum.CATEGORY_SHARES), np.float32),
     )
+
+
+def width(sources: Sources, ws: Workspace) -> int:
+    """Feature columns that `request` fills."""
+    told, attributes = ws.items.kind_count.shape[1], sources.log.attribute_value.shape[1]
+    fixed = NEIGHBOURS + VOTES + FELLOWS + TEXTS + HABITS + 2 * GROUPS + MOMENTS + SHARES
+    return fixed + 3 * (told + attributes) + sources.forecast.values.shape[1]
 
 
 @njit(cache=True)
@@ -225,7 +232,7 @@ def request(sources, ws, user, t, extra, items, features, best, request_context)
     step = stride(known) if sources.offer.timeless else 0
     touched = neighbours.scan(log, user, begin, known, t, ws.near, ws.touched, seen, step)
     touched = similar.vote(log, sources.similar, begin, known, t, ws.near, 4, ws.touched, touched, step)
-    met = fellows.scan(log, user, begin, known, t, ws.fellow_near, ws.fellow_ahead, ws.fellows, step)
+    met = fellows.scan(log, user, begin, known, own, t, ws.fellow_near, ws.fellow_ahead, ws.fellows, step)
     depth = sources.vectors.shape[1]
     recent, centre = np.empty(depth, np.float32), np.empty(depth, np.float32)
     text.profile(log, sources.vectors, begin, known, recent, centre, step)

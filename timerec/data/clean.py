@@ -23,7 +23,7 @@ from timerec.data.columns import (
     to_ids,
     to_seconds,
 )
-from timerec.data.kinds import count_kinds, hash_kinds
+from timerec.data.kinds import frequent_names, hash_kinds
 from timerec.data.tables import FAULT
 from timerec.schema import Columns, Prepared
 
@@ -63,7 +63,7 @@ class Judged(NamedTuple):
     refused: pa.Table  # the columns as they were written, `table` and `reason`
     values_missing: int  # kept rows without a value, which count as 1
     known_kinds: list[int]  # kept rows of each kind in `event_weights`
-    kinds: dict[str, int]  # kept rows of the most frequent kinds
+    kinds: list[str]  # names of the most frequent kinds
 
 
 def judge(rows: pa.Table, form: LogFormat) -> Judged:
@@ -92,8 +92,7 @@ def judge(rows: pa.Table, form: LogFormat) -> Judged:
     )
     good = reason == ""
     missing = value_verdict == NULL
-    kind, weight, known = _kinds(rows, form.event_weights, good)
-    kinds = count_kinds(as_text(rows[Columns.EVENT]).filter(pa.array(good))) if Columns.EVENT in rows.column_names else {}
+    kind, weight, known, kinds = _kinds(rows, form.event_weights, good)
     kept = pa.table(
         {
             Columns.USER: user,
@@ -136,14 +135,15 @@ def count_reasons(refused: pa.Table) -> dict[str, int]:
 
 def _kinds(
     rows: pa.Table, weights: dict[str, float], good: NDArray[np.bool_]
-) -> tuple[NDArray[np.uint64], NDArray[np.float32], list[int]]:
-    """Hash and weight of each row's event kind, and how many good rows each weighted kind has."""
+) -> tuple[NDArray[np.uint64], NDArray[np.float32], list[int], list[str]]:
+    """Hash and weight of each row's event kind, how many good rows each weighted kind has, and good rows' frequent names."""
     n = rows.num_rows
     if Columns.EVENT not in rows.column_names:
-        return np.zeros(n, np.uint64), np.ones(n, np.float32), [0] * len(weights)
-    kind = hash_ids(as_text(rows[Columns.EVENT]).fill_null(""))
+        return np.zeros(n, np.uint64), np.ones(n, np.float32), [0] * len(weights), []
+    text = as_text(rows[Columns.EVENT]).fill_null("")
+    kind, found = hash_ids(text), frequent_names(text.filter(pa.array(good)))
     if not weights:
-        return kind, np.ones(n, np.float32), []
+        return kind, np.ones(n, np.float32), [], found
     names = hash_kinds(list(weights))
     order = np.argsort(names)
     place = np.minimum(np.searchsorted(names[order], kind), len(names) - 1)
@@ -151,4 +151,4 @@ def _kinds(
     weight = np.where(hit, np.array(list(weights.values()))[order][place], 1.0).astype(np.float32)
     counts = np.zeros(len(names), np.int64)
     counts[order] = np.bincount(place[hit & good], minlength=len(names))
-    return kind, weight, counts.tolist()
+    return kind, weight, counts.tolist(), found

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from timerec.data.kinds import place_kinds
 from timerec.data.passes import each, read_arrow, write_arrow
 from timerec.data.series import series_cells
 from timerec.data.split import seen_before
@@ -17,7 +18,7 @@ from timerec.schema import Columns, Prepared
 
 
 def finish_shards(
-    users: list[int], work: Path, events_dir: Path, *, origin: int, step: int, val_from: int
+    users: list[int], work: Path, events_dir: Path, *, origin: int, step: int, val_from: int, kinds: list[str]
 ) -> list[dict[str, Any]]:
     """Write `events/shard-NNNNN.parquet` and each shard's part of the series.
 
@@ -25,14 +26,15 @@ def finish_shards(
         users: users of each shard; those of shard s get the numbers after those of the shards before it.
         origin, step: of the series, seconds.
         val_from: unix seconds; repeats are counted before it.
+        kinds: names of the kinds of events that are told apart.
 
     Returns:
         For each shard, in order: `before` (events before `val_from`) and `repeats` (those of them whose user had an
-        event with the item strictly earlier).
+        event with the item strictly earlier), and `told` (events of the kinds that are told apart).
     """
     offsets = np.concatenate([[0], np.cumsum(users)[:-1]]).tolist()
     tasks = [{"shard": shard, "offset": offset} for shard, offset in enumerate(offsets)]
-    found = each(tasks, _finish_shard, work=work, events_dir=events_dir, origin=origin, step=step, val_from=val_from)
+    found = each(tasks, _finish_shard, work=work, events_dir=events_dir, origin=origin, step=step, val_from=val_from, kinds=kinds)
     return sorted(found, key=lambda one: one["shard"])
 
 
@@ -57,15 +59,21 @@ def write_users(shards: int, work: Path, path: Path, integers: bool) -> None:
 
 
 def _finish_shard(
-    task: dict[str, Any], work: Path, events_dir: Path, origin: int, step: int, val_from: int
+    task: dict[str, Any], work: Path, events_dir: Path, origin: int, step: int, val_from: int, kinds: list[str]
 ) -> Iterator[dict[str, Any]]:
     shard = task["shard"]
     events = read_arrow(work / f"shard-{shard:05d}.arrow")
+    columns = {name: events[name].to_numpy() for name in events.column_names}
+    columns[Prepared.USER] = columns[Prepared.USER] + np.int32(task["offset"])
+    columns[Prepared.KIND] = place_kinds(columns[Prepared.KIND], kinds)
+    # what one second holds of a user and an item stands in the order of the kinds, as in the live log
+    order = np.lexsort([columns[name] for name in (Prepared.KIND, Prepared.ITEM, Prepared.TIME, Prepared.USER)])
+    columns = {name: values[order] for name, values in columns.items()}
+    pq.write_table(pa.table(columns), events_dir / f"shard-{shard:05d}.parquet")
     wanted = (Prepared.USER, Prepared.ITEM, Prepared.TIME, Prepared.VALUE, Prepared.WEIGHT)
-    user, item, time, value, weight = (events[name].to_numpy() for name in wanted)
-    user = user + np.int32(task["offset"])
-    pq.write_table(events.set_column(0, Prepared.USER, pa.array(user)), events_dir / f"shard-{shard:05d}.parquet")
+    user, item, time, value, weight = (columns[name] for name in wanted)
     write_arrow(series_cells(item, time, weight, value, origin, step), work / f"series-{shard:05d}.arrow")
     before = time < val_from
     repeats = seen_before(user[before], item[before], time[before])
-    yield {"shard": shard, "before": int(before.sum()), "repeats": int(repeats.sum())}
+    told = int((columns[Prepared.KIND] >= 0).sum())
+    yield {"shard": shard, "before": int(before.sum()), "repeats": int(repeats.sum()), "told": told}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,28 +12,39 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from timerec.data.passes import read_arrow
+from timerec.schema import Prepared
+
 MOST = 6  # kinds with features of their own
-FEWEST = 0.001  # share of the events that such a kind has
-COUNTED = 100  # names a piece of the log that are counted: a column of free text must not fill the memory
+FEWEST = 0.001  # share of all events that such a kind has
+NAMED = 100  # names of a batch of rows that are kept: a column of free text must not fill the memory
 
 
-def count_kinds(kinds: pa.Array) -> dict[str, int]:
-    """Rows of the most frequent names; missing ones are no kind."""
-    counts = pc.value_counts(kinds.filter(pc.greater(pc.utf8_length(kinds.fill_null("")), 0))).to_pylist()
-    return dict(Counter({entry["values"]: entry["counts"] for entry in counts}).most_common(COUNTED))
+def frequent_names(kinds: pa.Array) -> list[str]:
+    """The NAMED most frequent names of some rows; missing ones are no kind."""
+    counts = pc.value_counts(kinds.filter(pc.greater(pc.utf8_length(kinds.fill_null("")), 0)))
+    names, rows = counts.field("values"), counts.field("counts")
+    return names.take(pc.sort_indices(rows, sort_keys=[("", "descending")])[:NAMED]).to_pylist()
 
 
-def told_apart(counts: Iterable[Mapping[str, int]]) -> list[str]:
-    """Names with features of their own, in alphabetical order; none where there are not two of them.
+def told_apart(names: Iterable[str], shards: Iterable[Path], val_from: int) -> list[str]:
+    """Kinds with features of their own, in alphabetical order; none where there are not two of them.
 
     Args:
-        counts: rows of each name, piece by piece of the log.
+        names: of the kinds in the log.
+        shards: Arrow files of the events with their times and the hashes of their kinds.
+        val_from: unix seconds; only earlier events count, so that later ones cannot change what a model sees.
     """
-    total: Counter[str] = Counter()
-    for found in counts:
-        total.update(found)
-    least = FEWEST * total.total()
-    most = sorted((name for name, rows in total.items() if rows >= least), key=lambda name: (-total[name], name))[:MOST]
+    by_hash = dict(zip(hash_kinds(candidates := sorted(set(names))).tolist(), candidates, strict=True))
+    rows, total = Counter[str](), 0
+    for path in shards:
+        table = read_arrow(path)
+        kind = table[Prepared.KIND].to_numpy()[table[Prepared.TIME].to_numpy() < val_from]
+        total += len(kind)
+        for value, count in zip(*np.unique(kind, return_counts=True), strict=True):
+            if int(value) in by_hash:
+                rows[by_hash[int(value)]] += int(count)
+    most = sorted((name for name in rows if rows[name] >= FEWEST * total), key=lambda name: (-rows[name], name))[:MOST]
     return sorted(most) if len(most) > 1 else []
 
 

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from timerec.data.clean import KIND, LogFormat, count_reasons, judge
 from timerec.data.columns import all_canonical, hash_ids
-from timerec.data.kinds import place_kinds
 from timerec.data.passes import each, read_arrow, write_arrow
 from timerec.data.series import hour_cells, item_totals
 from timerec.data.tables import Piece, read_piece
@@ -39,18 +38,15 @@ def scatter(pieces: list[Piece], form: LogFormat, shards: int, work: Path, quara
     return each(tasks, _scatter_piece, form=form, shards=shards, work=work, quarantine=quarantine)
 
 
-def gather(runs: list[str], shards: int, work: Path, kinds: list[str]) -> list[dict[str, Any]]:
+def gather(runs: list[str], shards: int, work: Path) -> list[dict[str, Any]]:
     """Sort each shard by (user, time, item) and merge exact duplicates; items must be in `work/catalogue.arrow`.
-
-    Args:
-        kinds: names of the kinds of events that are told apart.
 
     Returns:
         For each shard, in order: `events`, `users` (counts), `merged`, `first`, `last` (times) and `canonical` (user
         ids are whole numbers).
     """
     tasks = [{"shard": shard, "runs": runs} for shard in range(shards)]
-    return sorted(each(tasks, _gather_shard, work=work, kinds=kinds), key=lambda found: found["shard"])
+    return sorted(each(tasks, _gather_shard, work=work), key=lambda found: found["shard"])
 
 
 def _scatter_piece(task: dict[str, Any], form: LogFormat, shards: int, work: Path, quarantine: Path) -> Iterator[dict[str, Any]]:
@@ -85,7 +81,7 @@ def _write_run(kept: pa.Table, shards: int, path: Path) -> None:
             file.write_batch(batches[0] if batches else pa.RecordBatch.from_pylist([], schema=kept.schema))
 
 
-def _gather_shard(task: dict[str, Any], work: Path, kinds: list[str]) -> Iterator[dict[str, Any]]:
+def _gather_shard(task: dict[str, Any], work: Path) -> Iterator[dict[str, Any]]:
     shard = task["shard"]
     parts = [_run_part(path, shard) for path in task["runs"]]
     rows = pa.Table.from_batches(parts).combine_chunks()
@@ -102,7 +98,7 @@ def _gather_shard(task: dict[str, Any], work: Path, kinds: list[str]) -> Iterato
             Prepared.USER: user[fresh],
             Prepared.ITEM: item[fresh],
             **{name: columns[name][fresh] for name in (Prepared.TIME, Prepared.VALUE, Prepared.WEIGHT)},
-            Prepared.KIND: place_kinds(columns[KIND][fresh], kinds),
+            Prepared.KIND: columns[KIND][fresh],  # still the hash
         }
     )
     write_arrow(events, work / f"shard-{shard:05d}.arrow")

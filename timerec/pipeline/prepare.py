@@ -109,9 +109,7 @@ def _prepare(
     write_arrow(pa.table({Columns.ITEM: catalogue}), work / "catalogue.arrow")
     timer.lap("catalogue")
 
-    if kinds is None:
-        kinds = told_apart(run["kinds"] for run in runs)
-    parts = gather([run["run"] for run in runs if "run" in run], shards, work, kinds)
+    parts = gather([run["run"] for run in runs if "run" in run], shards, work)
     timer.lap("gather")
     n_users, n_events = sum(part["users"] for part in parts), sum(part["events"] for part in parts)
     if judged:
@@ -126,6 +124,9 @@ def _prepare(
     test_from = cut[1] if test_from is None else test_from
     if judged:
         check_split(val_from, test_from, first, last)
+    if kinds is None:
+        names = (name for run in runs for name in run["kinds"])
+        kinds = told_apart(names, _work_files(work, "shard", shards), val_from)
     step_name: str = config.step
     if step_name == "auto":
         hours = pa.concat_tables([read_arrow(path) for path in _work_files(work, "hours", shards)])
@@ -135,8 +136,13 @@ def _prepare(
     timer.lap("split")
 
     finished = finish_shards(
-        [part["users"] for part in parts], work, out / Prepared.EVENTS, origin=origin, step=step, val_from=val_from
+        [part["users"] for part in parts], work, out / Prepared.EVENTS, origin=origin, step=step, val_from=val_from, kinds=kinds
     )
+    if kinds and not sum(part["told"] for part in finished):
+        raise DataError(
+            f"{tables.log.label}, column '{Columns.EVENT}': no row is of a kind that the model was trained on "
+            f"({', '.join(kinds)}): bring the events with their kinds"
+        )
     pq.write_table(merge_series(_work_files(work, "series", shards)), out / SERIES)
     write_users(shards, work, out / Prepared.USERS, user_integers and all(part["canonical"] for part in parts))
     n_categories = _write_items(items, catalogue, totals, out)

@@ -17,7 +17,7 @@ def segments(config: TrainConfig, available: int) -> tuple[int, int]:
     """Requests a segment, and number of segments before the last one.
 
     A segment is a draw of a third of the requests, at least FEWEST and at most SEGMENT, newer ones more often. A small log is
-    seen twice or nearly, a tiny one more often, and validation between the segments keeps the best of them, since it is soon
+    seen two or three times, a tiny one more often, and validation between the segments keeps the best of them, since it is soon
     overfitted; of a large one three segments tell nearly as much as six.
     """
     size = config.requests or min(SEGMENT, max(FEWEST, -(-available // DRAWN)))
