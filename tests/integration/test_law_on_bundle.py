@@ -37,7 +37,7 @@ def altered() -> tuple[pd.DataFrame, pd.DataFrame]:
     late = log["timestamp"] >= CUT
     log.loc[late, "item_id"] = rng.integers(0, ITEMS, late.sum()) * 3 + 100
     log.loc[late, "user_id"] = rng.permutation(log.loc[late, "user_id"])
-    log.loc[late, "value"] = 50.0
+    log.loc[late, "value"], log.loc[late, "event"] = 50.0, "another kind"
     attributes.loc[attributes["timestamp"] > CUT, "price"] *= 10
     return log, attributes
 
@@ -52,6 +52,7 @@ def added() -> tuple[pd.DataFrame, pd.DataFrame]:
             "item_id": rng.choice([1, 2, 101, 100, 103, 99_999], n),
             "timestamp": CUT + rng.integers(0, DAYS * DAY // 4, n) // 3600 * 3600,
             "value": 7.0,
+            "event": "another kind",
         }
     )
     return pd.concat([log, more], ignore_index=True), small_attributes()

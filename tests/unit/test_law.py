@@ -58,7 +58,10 @@ def test_nothing_at_or_after_the_moment_counts(seed, repeats, kind):
 
     altered = events.where(future)
     altered = altered._replace(
-        item=rng.integers(0, 25, len(altered.item)).astype(np.int32), weight=altered.weight * 7, value=altered.value + 3
+        item=rng.integers(0, 25, len(altered.item)).astype(np.int32),
+        weight=altered.weight * 7,
+        value=altered.value + 3,
+        kind=rng.integers(-1, 2, len(altered.item)).astype(np.int8),
     )
     altered.time[::3] = t  # into the very second of the request
     assert_same(before, answers(events.where(~future).plus(altered), rows, listed, t, **how))
