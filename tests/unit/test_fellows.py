@@ -58,6 +58,17 @@ def test_what_happens_at_the_moment_itself_says_nothing():
     rows = [(0, 1, 10), (1, 1, 5), (1, 7, 20)]
     assert found(rows, 0, 7, t=START + 20)["fellows"] == pytest.approx(0, abs=1e-6)
     assert found(rows, 0, 7, t=START + 21)["fellows"] > 0
+    rows = [(0, 1, 10), (1, 7, 15), (1, 1, 20)]  # who takes the user's item at the moment is no fellow yet
+    assert found(rows, 0, 7, t=START + 20)["fellows"] == pytest.approx(0, abs=1e-6)
+    rows = [(0, 1, 10), (1, 1, 5), (1, 7, 15)]  # nor has a fellow had one event more
+    now = found([*rows, (1, 9, 20)], 0, 7, t=START + 20)["fellows"]
+    assert now == pytest.approx(found(rows, 0, 7, t=START + 20)["fellows"], rel=1e-5)
+
+
+def test_lift_is_by_the_root_of_the_events_of_others():
+    rows = [(0, 1, 10), (1, 1, 5), (0, 7, 12), (1, 7, 15), (2, 7, 16)]
+    pair = found(rows, 0, 7)
+    assert pair["fellows_lift"] == pytest.approx(pair["fellows"] / np.sqrt(3), rel=1e-4)
 
 
 def test_the_user_is_no_fellow_and_a_stranger_has_none():
