@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.unit.core_cases import START, Events, build_log
-from timerec.candidates import fellows
+from timerec.candidates import fellows, order
 
 USERS, ITEMS = 300, 60
 LATER = START + 100_000
@@ -19,6 +19,11 @@ def events(rows):
     return Events(user.astype(np.int32), item.astype(np.int32), START + second, ones, ones, np.full(len(user), -1, np.int8))
 
 
+def history(log, begin, known, step):
+    places = np.empty(fellows.SOURCES, np.int64)
+    return places[: order.sources(log, begin, known, len({*log.event_item[begin : begin + known]}), step, places)]
+
+
 def found(rows, user, item, t=LATER, step=0):
     """Features of a pair by name."""
     log = build_log(events(rows), users=USERS, items=ITEMS)
@@ -27,7 +32,7 @@ def found(rows, user, item, t=LATER, step=0):
     slab = log.event_time[begin : begin + log.user_size[user]] if user >= 0 else log.event_time[:0]
     known = int((slab < t).sum())
     n = int((log.occurrence_time[log.item_start[item] :][: log.item_size[item]] < t).sum())
-    count = fellows.scan(log, user, begin, known, len({*log.event_item[begin : begin + known]}), t, near, ahead, met, step)
+    count = fellows.scan(log, user, history(log, begin, known, step), t, near, ahead, met, step)
     out = np.zeros(len(fellows.FEATURES), np.float32)
     fellows.features(log, item, n, user, t, near, ahead, out, step)
     fellows.forget(near, ahead, met, count)

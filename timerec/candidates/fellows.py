@@ -23,36 +23,25 @@ FEATURES = ["fellows", "fellows_ahead", "fellows_lately", "fellows_lift"]
 
 
 @njit(cache=True)
-def scan(log, user, begin, known, distinct, t, nearness, ahead, met, step=0):
+def scan(log, user, history, t, nearness, ahead, met, step=0):
     """Weigh everybody who took one of the user's items before t.
 
     Each event counts: who took an item often is near by it. An item counts the more the fewer events it has; a fellow's sum is
     divided by the root of the fellow's number of events.
 
     Args:
-        distinct: items of the user before t, which end the search.
+        history: places of the events of the user's items that are looked at (`timerec.candidates.order.sources`).
         nearness, ahead: float32 [U] scratch, zero everywhere; receive the weight of each fellow, and of it what comes from items
             that the fellow took earlier than the user did.
         met: int32 [min(U, SOURCES * TAKERS)] receives the fellows.
-        step: as in `timerec.candidates.order`, for the history; with one, takers are not the latest.
+        step: as in `timerec.candidates.order`, for the history, too; with one, takers are not the latest.
 
     Returns:
         number of fellows.
     """
-    found, sources = 0, 0
-    seen = np.empty(SOURCES, np.int32)
-    for e in range(known):
-        j = begin + place(e, known, step)
+    found = 0
+    for j in history:
         source = log.event_item[j]
-        repeated = False
-        for k in range(sources):
-            if seen[k] == source:
-                repeated = True
-                break
-        if repeated:
-            continue
-        seen[sources] = source
-        sources += 1
         start = log.item_start[source]
         n = before(log.occurrence_time, start, log.item_size[source], t)
         jump = stride(n) if step else 0
@@ -68,8 +57,6 @@ def scan(log, user, begin, known, distinct, t, nearness, ahead, met, step=0):
             nearness[other] += weight
             if log.occurrence_time[o] < log.event_time[j]:
                 ahead[other] += weight
-        if sources in (SOURCES, distinct):
-            break
     for k in range(found):
         other = met[k]
         size = np.sqrt(before(log.event_time, log.user_start[other], log.user_size[other], t) + LIGHT)

@@ -16,32 +16,21 @@ FEATURES = ["next", "around", "basket", "next_to_last", "next_lift", "around_lif
 
 
 @njit(cache=True)
-def scan(log, user, begin, known, t, score, touched, seen, step=0):
+def scan(log, user, history, newest_basket, t, score, touched, step=0):
     """Add up neighbour scores of every item near an occurrence of a source item.
 
     Args:
+        history: places of the events of the user's items that are looked at (`timerec.candidates.order.sources`).
+        newest_basket: number of the user's latest request.
         score: float32 [I, 4] scratch, zero everywhere; touched: int32 [M] receives the items with a score.
-        seen: int32 [SOURCES] scratch.
-        step: as in `timerec.candidates.order`, for the history; with one, occurrences are not the latest and weigh alike too.
+        step: as in `timerec.candidates.order`, for the history, too; with one, occurrences are not the latest, and weigh alike.
 
     Returns:
         number of touched items.
     """
-    met, sources = 0, 0
-    if known == 0:
-        return 0
-    newest_basket = log.event_basket[begin + known - 1]
-    for e in range(known):
-        j = begin + place(e, known, step)
+    met = 0
+    for number, j in enumerate(history):
         source = log.event_item[j]
-        repeated = False
-        for k in range(sources):
-            if seen[k] == source:
-                repeated = True
-                break
-        if repeated:
-            continue
-        seen[sources] = source
         in_last_basket = log.event_basket[j] == newest_basket
         start = log.item_start[source]
         n = before(log.occurrence_time, start, log.item_size[source], t)
@@ -50,7 +39,7 @@ def scan(log, user, begin, known, t, score, touched, seen, step=0):
         for c in range(min(n, OCCURRENCES)):
             if log.occurrence_user[start + place(c, n, jump)] != user:
                 count += 1
-        weight = np.float32((1.0 if step else 0.9**sources) / (count + 3.0))
+        weight = np.float32((1.0 if step else 0.9**number) / (count + 3.0))
         for c in range(min(n, OCCURRENCES)):
             o = start + place(c, n, jump)
             other = log.occurrence_user[o]
@@ -80,9 +69,6 @@ def scan(log, user, begin, known, t, score, touched, seen, step=0):
                     score[item, NEXT] += near
                     if in_last_basket:
                         score[item, LAST] += near
-        sources += 1
-        if sources == len(seen):
-            break
     return met
 
 

@@ -25,3 +25,30 @@ def stride(known):
 def place(k, known, step):
     """Place of the k-th event to be read of `known` events in order of time; step 0 reads the latest first."""
     return (k * step) % known if step else known - 1 - k
+
+
+@njit(cache=True)
+def sources(log, begin, known, own, step, out):
+    """Find the first event to be read of each of a user's items.
+
+    Args:
+        begin, known: the user's slab and its number of events strictly before t, `own` of whose items are distinct.
+        out: int64 [S] receives the places of the events, as many as there are items and no more than S.
+
+    Returns:
+        number of places.
+    """
+    count = 0
+    for e in range(known):
+        if count in (len(out), own):
+            break
+        j = begin + place(e, known, step)
+        met = False
+        for k in range(count):
+            if log.event_item[out[k]] == log.event_item[j]:
+                met = True
+                break
+        if not met:
+            out[count] = j
+            count += 1
+    return count

@@ -10,10 +10,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from timerec.candidates import arrivals, context, fellows, habit, momentum, neighbours, similar, text, trending
+from timerec.candidates import arrivals, context, fellows, habit, momentum, neighbours, order, similar, text, trending
 from timerec.candidates.arrivals import Arrivals
 from timerec.candidates.memory import B0, COUNT, Memory, collect, forget, memory
-from timerec.candidates.order import stride
 from timerec.candidates.similar import Similar
 from timerec.candidates.without import Offer
 from timerec.counters import before
@@ -228,11 +227,13 @@ def request(sources, ws, user, t, extra, items, features, best, request_context)
     own = collect(log, ws.identity, begin, known, t, ws.items)
     categories = collect(log, log.item_category, begin, known, t, ws.categories)
     families = collect(log, sources.family, begin, known, t, ws.families)
-    seen = np.empty(neighbours.SOURCES, np.int32)
-    step = stride(known) if sources.offer.timeless else 0
-    touched = neighbours.scan(log, user, begin, known, t, ws.near, ws.touched, seen, step)
+    step = order.stride(known) if sources.offer.timeless else 0
+    places = np.empty(max(neighbours.SOURCES, fellows.SOURCES), np.int64)
+    history = places[: order.sources(log, begin, known, own, step, places)]
+    newest_basket = log.event_basket[begin + known - 1] if known else np.int32(-1)
+    touched = neighbours.scan(log, user, history[: neighbours.SOURCES], newest_basket, t, ws.near, ws.touched, step)
     touched = similar.vote(log, sources.similar, begin, known, t, ws.near, 4, ws.touched, touched, step)
-    met = fellows.scan(log, user, begin, known, own, t, ws.fellow_near, ws.fellow_ahead, ws.fellows, step)
+    met = fellows.scan(log, user, history[: fellows.SOURCES], t, ws.fellow_near, ws.fellow_ahead, ws.fellows, step)
     depth = sources.vectors.shape[1]
     recent, centre = np.empty(depth, np.float32), np.empty(depth, np.float32)
     text.profile(log, sources.vectors, begin, known, recent, centre, step)
@@ -243,7 +244,7 @@ def request(sources, ws, user, t, extra, items, features, best, request_context)
     for j in range(len(extra)):
         count = _add(extra[j], ws.candidate_slot, items, count)
 
-    baskets = float(log.event_basket[begin + known - 1] + 1) if known else 0.0
+    baskets = float(newest_basket + 1)
     overall = np.empty(len(log.half_lives), np.float32)
     scratch = np.empty(len(log.half_lives), np.float32)
     trending.everything(log, t, overall)
