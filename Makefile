@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUN ?= runs/complete-journey
 DATA ?= data/complete-journey
 
-.PHONY: install dev demo data test test-unit test-integration test-e2e test-slow lint types contracts docs check clean
+.PHONY: install dev rectools demo data test test-unit test-integration test-e2e test-slow lint types contracts docs check clean
 
 install: $(VENV)/.installed
 
@@ -22,6 +22,15 @@ dev: $(VENV)/.dev
 $(VENV)/.dev: $(VENV)/.installed
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[demo,dev]'
 	touch $@
+
+# the peer SASRec wants older releases of NumPy and pandas: an environment of its own
+rectools: .venv-rectools/bin/python
+
+.venv-rectools/bin/python: constraints-rectools.txt
+	$(PYTHON) -m venv .venv-rectools
+	.venv-rectools/bin/pip install --quiet -c constraints-rectools.txt torch
+	.venv-rectools/bin/pip install --quiet -c constraints-rectools.txt 'rectools[torch]'
+	@echo "set evaluate.rectools=$(CURDIR)/.venv-rectools/bin/python"
 
 data: $(DATA)/interactions.parquet
 

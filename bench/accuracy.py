@@ -39,13 +39,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", type=Path, nargs="+", help="data set directories, or finished runs")
     parser.add_argument("--out", type=Path, default=Path("runs/accuracy"), help="where runs and judgements go")
-    parser.add_argument("--peers", nargs="*", default=[], help="lightgbm, als")
+    parser.add_argument("--peers", nargs="*", default=[], help="lightgbm, als, sasrec")
     parser.add_argument("--readme", type=Path, help="Markdown file whose table of figures is replaced")
+    parser.add_argument("--rectools", default="", help="Python of an environment with RecTools, for the peer sasrec")
     asked = parser.parse_args()
     rows: list[dict[str, Any]] = []
     for folder in asked.folders:
         began = time.perf_counter()
-        results = judged(folder, asked.out / folder.name, asked.peers)
+        results = judged(folder, asked.out / folder.name, asked.peers, asked.rectools)
         rows += table(results)
         print(f"{results['name']}: {time.perf_counter() - began:.0f} s", flush=True)
     text = markdown(rows)
@@ -55,15 +56,16 @@ def main() -> None:
     print(json.dumps(rows))
 
 
-def judged(folder: Path, out: Path, peers: list[str]) -> dict[str, Any]:
+def judged(folder: Path, out: Path, peers: list[str], rectools: str = "") -> dict[str, Any]:
     """`metrics.json` of a data set or of a finished run, with all `peers` in it."""
+    settings = [f"evaluate.peers={json.dumps(peers)}", f"evaluate.rectools={json.dumps(rectools)}"]
     if (folder / SUMMARY).exists():
         found: dict[str, Any] = json.loads((folder / "metrics.json").read_text())
         if set(peers) <= {entry["name"] for entry in found["systems"]}:
             return found
-        config = load_config(folder / "config.json", overrides=[f"evaluate.peers={json.dumps(peers)}"])
+        config = load_config(folder / "config.json", overrides=settings)
         return judge_into(folder, out, config)
-    config = load_config(overrides=[f"evaluate.peers={json.dumps(peers)}"])
+    config = load_config(overrides=settings)
     run(folder, out, config)
     done: dict[str, Any] = json.loads((out / "metrics.json").read_text())
     return done

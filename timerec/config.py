@@ -117,9 +117,11 @@ class EvaluateConfig(_Section):
     seed: int = Field(17, description="of the sampled requests")
     bootstrap: int = Field(1000, ge=10, description="resamples of users behind an interval")
     baselines: list[str] = Field(default_factory=list, description="own baselines beside the standard ones, as module:function")
-    peers: list[Literal["als", "lightgbm"]] = Field(
-        default_factory=list, description="learnt systems to judge beside it; they need `pip install 'timerec[peers]'`"
+    peers: list[Literal["als", "lightgbm", "sasrec"]] = Field(
+        default_factory=list,
+        description="learnt systems to judge beside it; they need `pip install 'timerec[peers]'`, and sasrec `evaluate.rectools`",
     )
+    rectools: str = Field("", description="Python of an environment with RecTools, for the peer sasrec (`make rectools`)")
 
 
 class ClusterConfig(_Section):

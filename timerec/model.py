@@ -114,7 +114,7 @@ class JointModel(nn.Module):
         )  # fmt: skip
         self.query = nn.Linear(config.width, config.width)
         self.key = nn.Linear(config.width, config.width)
-        widths = {name: 2 * (span.stop - span.start) for name, span in self.spans.items()}
+        widths = {name: 3 * (span.stop - span.start) for name, span in self.spans.items()}
         widths["taste"] += 1 + config.heads
         widths["context"] = shape.context
         self.fusion = Fusion(config.kind, widths, config.hidden)
@@ -166,13 +166,13 @@ class JointModel(nn.Module):
             live: item indices [n], ascending, and their text vectors [n, text], computed by a language model in training;
                 they take the place of the attached vectors.
         """
-        levels, distances = self.standardise(x.features, x.best)
+        views = self.standardise(x.features, x.best)
         context = ((x.context - self.context_mean) / self.context_scale).clamp(-LIMIT, LIMIT) * self.kept_context
         if self.shape.dropped:
-            levels, distances = levels * self.kept, distances * self.kept
+            views = tuple(view * self.kept for view in views)
         result = {}
         for name, span in self.spans.items():
-            parts = [levels[..., span], distances[..., span]]
+            parts = [view[..., span] for view in views]
             result[name] = torch.cat([*parts, self._matches(x, context, live)] if name == "taste" else parts, -1)
         result["context"] = context[:, None, :]
         return result

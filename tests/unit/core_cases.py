@@ -146,6 +146,9 @@ def joint_model(log: EventLog, kind: str = "concat", seed: int = 0) -> JointMode
             parameter.copy_(torch.randn_like(parameter) * 0.3)
         for name in ("mean", "distance_mean"):
             getattr(model.standardise, name).normal_()
+        quantiles = model.standardise.quantiles
+        quantiles.copy_(torch.randn_like(quantiles).sort(1).values)
+        model.standardise.below.copy_(torch.arange(quantiles.shape[1]).expand_as(quantiles))
     model.attach(text_vectors(seed, items), categories(items).astype(np.int64) + 1, np.arange(items) + 1)
     return model
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import permutations
+from itertools import pairwise, permutations
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ import torch
 from timerec.fusion.explain import shapley
 from timerec.fusion.fuse import GROUPS, Fusion
 from timerec.fusion.head import DenseHead
-from timerec.fusion.standardise import LIMIT, Standardise
+from timerec.fusion.standardise import BINS, LIMIT, UNIFORM, Standardise
 
 WIDTHS = {"taste": 5, "momentum": 4, "habit": 3, "context": 2}
 HIDDEN, REQUESTS, CANDIDATES = 8, 3, 6
@@ -114,7 +114,7 @@ def test_features_are_centred_and_compared_with_the_best_of_the_requests_own():
     scale = Standardise(3)
     best = features.masked_fill(~standard[..., None], -torch.inf).amax(1)
     scale.fit(features, mask, best)
-    level, distance = scale(features, best)
+    level, distance, _ = scale(features, best)
     torch.testing.assert_close(level[mask].mean(0), torch.zeros(3), atol=1e-5, rtol=0)
     torch.testing.assert_close(level[mask].std(0), torch.ones(3), atol=2e-2, rtol=0)
     torch.testing.assert_close(distance[mask].mean(0), torch.zeros(3), atol=1e-5, rtol=0)
@@ -124,5 +124,42 @@ def test_features_are_centred_and_compared_with_the_best_of_the_requests_own():
             raw = (level[b, c] - highest - scale.distance_mean) / scale.distance_scale
             torch.testing.assert_close(distance[b, c], raw.clamp(-LIMIT, LIMIT), atol=1e-5, rtol=1e-5)
     assert scale(features * 1e6, best * 1e6)[0].abs().max() == LIMIT
-    _, without = scale(features, torch.full((4, 3), -torch.inf))  # no candidates of its own: as if the best were the least
+    _, without, _ = scale(features, torch.full((4, 3), -torch.inf))  # no candidates of its own: as if the best were the least
     torch.testing.assert_close(without, ((level + LIMIT - scale.distance_mean) / scale.distance_scale).clamp(-LIMIT, LIMIT))
+
+
+def test_places_tell_the_share_of_training_candidates_below():
+    torch.manual_seed(2)
+    features = torch.stack([torch.randn(20, 100).exp(), torch.randint(0, 2, (20, 100)) * 4.0, torch.full((20, 100), 3.0)], -1)
+    mask = torch.ones(20, 100, dtype=torch.bool)
+    scale = Standardise(3)
+    best = features.amax(1)
+    scale.fit(features, mask, best)
+    place = scale(features, best)[2]
+    skewed = place[..., 0].flatten()
+    share = features[..., 0].flatten().argsort().argsort() / 2000
+    torch.testing.assert_close(skewed, (share - 0.5) * UNIFORM, atol=0.05, rtol=0)  # evenly spread, whatever the scale
+    torch.testing.assert_close(place.mean((0, 1)), torch.zeros(3), atol=1e-3, rtol=0)
+    assert len(place[..., 1].unique()) == 2 and place[features[..., 1] == 4, 1].min() > place[features[..., 1] == 0, 1].max()
+    assert not place[..., 2].any()  # a feature that never differs says nothing
+    far = torch.tensor([[[-1e9, -1e9, -1e9], [1e9, 1e9, 1e9]]])
+    outside = scale(far, far[:, 1])[2]
+    torch.testing.assert_close(outside[0, :, 0], torch.tensor([skewed.min(), skewed.max()]))
+
+
+def test_places_of_all_thirds_are_the_definition_in_plain_words():
+    torch.manual_seed(3)
+    features = torch.randn(6, 9, 4).round(decimals=1)
+    scale = Standardise(4)
+    scale.fit(features, torch.ones(6, 9, dtype=torch.bool), features.amax(1))
+    place = scale(features, features.amax(1))[2]
+    for f in range(4):
+        edges = scale.quantiles[f]
+        for b in range(6):
+            for c in range(9):
+                total = 0.0
+                for low, high in pairwise(edges):
+                    if high > low:
+                        total += float(((features[b, c, f] - low) / (high - low)).clamp(0, 1))
+                expected = (total / BINS - scale.place_mean[f]) * UNIFORM
+                torch.testing.assert_close(place[b, c, f], expected, atol=1e-5, rtol=1e-4)

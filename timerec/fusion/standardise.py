@@ -1,4 +1,4 @@
-"""Features on one scale, each also as its distance to the request's best candidate."""
+"""Features on one scale: by deviations, as distances to the request's best candidate, and by their place among all candidates."""
 
 from __future__ import annotations
 
@@ -6,27 +6,38 @@ import torch
 from torch import Tensor, nn
 
 LIMIT = 6.0  # standard deviations kept
+BINS = 16  # between the quantiles from which places are told
+ROWS = 50_000  # candidates, at most, of which quantiles are taken
+UNIFORM = 12**0.5  # the inverse of a uniform variable's deviation
 
 
 class Standardise(nn.Module):
-    """Centre and scale features [B, C, F] by the training data, and append their distances to the best candidate.
+    """Three views of the features [B, C, F] of candidates, each centred: a zero stands for the average of the training data.
 
-    Both halves are centred, so that a zero stands for the average candidate of the training data.
+    A level says how many deviations a feature lies from its mean, a distance how far it falls short of the request's best
+    candidate. A place says which share of the training candidates lies below, told in a line between quantiles: what is crowded
+    on the scale of levels is spread out here, which trees have from their cuts and a dense layer has not (Gorishniy, Rubachev and
+    Babenko, "On Embeddings for Numerical Features in Tabular Deep Learning", NeurIPS 2022, who give each bin a column).
     """
 
     mean: Tensor
     scale: Tensor
     distance_mean: Tensor
     distance_scale: Tensor
+    quantiles: Tensor  # [F, BINS + 1]
+    below: Tensor  # [F, BINS + 1] number of bins with any width that lie below each quantile
+    place_mean: Tensor
 
     def __init__(self, features: int) -> None:
         super().__init__()
-        for name, start in (("mean", 0.0), ("scale", 1.0), ("distance_mean", 0.0), ("distance_scale", 1.0)):
+        for name, start in (("mean", 0.0), ("scale", 1.0), ("distance_mean", 0.0), ("distance_scale", 1.0), ("place_mean", 0.0)):
             self.register_buffer(name, torch.full((features,), start))
+        for name in ("quantiles", "below"):
+            self.register_buffer(name, torch.zeros(features, BINS + 1))
 
     @torch.no_grad()
     def fit(self, features: Tensor, mask: Tensor, best: Tensor) -> None:
-        """Measure means and deviations on a sample of requests.
+        """Measure means, deviations and quantiles on a sample of requests.
 
         Args:
             features: [B, C, F]; mask: bool [B, C]; best: [B, F] as in `forward`.
@@ -35,12 +46,18 @@ class Standardise(nn.Module):
         self.mean.copy_(real.mean(0))
         self.scale.copy_(real.std(0) + 1e-3)
         _, distance = self._halves(features, best)
-        real = distance[mask]
-        self.distance_mean.copy_(real.mean(0))
-        self.distance_scale.copy_(real.std(0) + 1e-2)
+        apart = distance[mask]
+        self.distance_mean.copy_(apart.mean(0))
+        self.distance_scale.copy_(apart.std(0) + 1e-2)
+        some = real[:: -(-len(real) // ROWS)]
+        self.quantiles.copy_(torch.quantile(some, torch.linspace(0, 1, BINS + 1, device=some.device), dim=0).T)
+        wide = self.quantiles.diff(dim=1) > 1e-6  # equal values share one place
+        self.below.copy_(torch.cat([wide.new_zeros(len(wide), 1), wide], 1).cumsum(1))
+        self.place_mean.zero_()
+        self.place_mean.copy_(self._places(some[:, None])[:, 0].mean(0) / UNIFORM)
 
-    def forward(self, features: Tensor, best: Tensor) -> tuple[Tensor, Tensor]:
-        """Standardised levels and distances to the best, each [B, C, F].
+    def forward(self, features: Tensor, best: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Levels, distances to the best, and places, each [B, C, F].
 
         Args:
             features: [B, C, F].
@@ -48,9 +65,19 @@ class Standardise(nn.Module):
                 are in `features`.
         """
         level, distance = self._halves(features, best)
-        return level, distance.sub_(self.distance_mean).div_(self.distance_scale).clamp_(-LIMIT, LIMIT)
+        distance = distance.sub_(self.distance_mean).div_(self.distance_scale).clamp_(-LIMIT, LIMIT)
+        return level, distance, self._places(features)
 
     def _halves(self, features: Tensor, best: Tensor) -> tuple[Tensor, Tensor]:
         level = torch.sub(features, self.mean).div_(self.scale).clamp_(-LIMIT, LIMIT)
         highest = ((best - self.mean) / self.scale).clamp(-LIMIT, LIMIT)
         return level, level - highest[:, None, :]
+
+    def _places(self, features: Tensor) -> Tensor:
+        values = features.flatten(0, 1).T.contiguous()  # [F, n]: one search a feature
+        bin_ = torch.searchsorted(self.quantiles, values, right=True).sub_(1).clamp_(0, BINS - 1)
+        low, high = self.quantiles.gather(1, bin_), self.quantiles.gather(1, bin_ + 1)
+        within = (values - low).div_((high - low).clamp_(min=1e-6)).clamp_(0, 1)
+        under, above = self.below.gather(1, bin_), self.below.gather(1, bin_ + 1)
+        place = torch.lerp(under, above, within).div_(BINS).sub_(self.place_mean[:, None]).mul_(UNIFORM)
+        return place.T.unflatten(0, features.shape[:2])

@@ -12,6 +12,7 @@ from timerec.evaluation.baselines import History
 from timerec.evaluation.peers import needed
 from timerec.evaluation.peers.als import ALS
 from timerec.evaluation.peers.lightgbm import LambdaRank
+from timerec.evaluation.peers.sasrec import SASRec, check_python
 from timerec.evaluation.protocol import Requests
 from timerec.evaluation.results import Task
 from timerec.pipeline.baselines import Judged, judge_one
@@ -27,7 +28,10 @@ def check_peers(config: Config) -> None:
         DataError: a package is missing.
     """
     for name in config.evaluate.peers:
-        needed(PACKAGES[name])
+        if name == "sasrec":
+            check_python(config.evaluate.rectools)
+        else:
+            needed(PACKAGES[name])
 
 
 def judge_peers(
@@ -42,6 +46,9 @@ def judge_peers(
     for name in config.evaluate.peers:
         if name == "als":
             out.append(judge_one(ALS(config.evaluate.seed), log, val, task, val_cut, test_cut))
+        if name == "sasrec":
+            sasrec = SASRec(config.evaluate.rectools, config.evaluate.seed)
+            out.append(judge_one(sasrec, log, val, task, val_cut, test_cut))
         if name == "lightgbm":
             out.append(_judge_lightgbm(files, config, val, task, val_cut, test_cut))
     return out

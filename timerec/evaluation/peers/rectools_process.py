@@ -1,0 +1,67 @@
+"""The half of the SASRec peer that runs where RecTools is installed: `python rectools_process.py fit|answer FOLDER`.
+
+It is a program and imports nothing of timerec. `fit` reads events.npz (user, item, time) and settings.json, and writes the
+model. `answer` reads histories.npz (request, item; the oldest first) and writes factors.npz: `items` [I, F], NaN where the
+model does not know an item; and `users` [n, F] of the `requests` [n] that have a history of known items.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+EVENTS, HISTORIES, FACTORS, SETTINGS, MODEL = "events.npz", "histories.npz", "factors.npz", "settings.json", "model.rectools"
+
+
+def fit(folder: Path) -> None:
+    """Train on the events."""
+    import numpy as np
+    from lightning_fabric import seed_everything
+    from rectools.models import SASRecModel
+
+    settings: dict[str, Any] = json.loads((folder / SETTINGS).read_text())
+    events = np.load(folder / EVENTS)
+    seed_everything(settings["seed"])
+    model = SASRecModel(
+        n_factors=int(settings["factors"]), n_blocks=int(settings["blocks"]), n_heads=4, dropout_rate=settings["dropout"],
+        session_max_len=settings["length"], epochs=int(settings["epochs"]), lr=1e-3, batch_size=128, loss="softmax",
+        deterministic=True,
+    )  # fmt: skip
+    model.fit(_dataset(events["user"], events["item"], events["time"]))
+    model.save(folder / MODEL)
+
+
+def answer(folder: Path) -> None:
+    """Factors of users as of their requests, and of all items."""
+    import numpy as np
+    from rectools.models import load_model
+
+    settings: dict[str, Any] = json.loads((folder / SETTINGS).read_text())
+    model: Any = load_model(folder / MODEL)
+    histories = np.load(folder / HISTORIES)
+    readable = np.isin(histories["item"], model.data_preparator.get_known_item_ids())
+    request, item = histories["request"][readable], histories["item"][readable]
+    order = np.arange(len(item), dtype=np.int64)  # stands for the time
+    asked = model.data_preparator.transform_dataset_u2i(_dataset(request, item, order), np.unique(request))
+    loader = model.data_preparator.get_dataloader_recommend(asked, 256)
+    users, vectors = model.lightning_model._get_user_item_embeddings(loader, "cpu")
+    known = model.data_preparator.item_id_map
+    items = np.full((settings["items"], vectors.shape[1]), np.nan, np.float32)
+    internal = model.data_preparator.get_known_items_sorted_internal_ids()
+    items[known.convert_to_external(internal).astype(np.int64)] = vectors.numpy()[internal]
+    np.savez(folder / FACTORS, users=users.numpy(), requests=asked.user_id_map.external_ids.astype(np.int64), items=items)
+
+
+def _dataset(user: Any, item: Any, time: Any) -> Any:
+    import pandas as pd
+    from rectools import Columns
+    from rectools.dataset import Dataset
+
+    when = pd.to_datetime(time, unit="s")
+    return Dataset.construct(pd.DataFrame({Columns.User: user, Columns.Item: item, Columns.Weight: 1.0, Columns.Datetime: when}))
+
+
+if __name__ == "__main__":
+    {"fit": fit, "answer": answer}[sys.argv[1]](Path(sys.argv[2]))

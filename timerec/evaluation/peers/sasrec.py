@@ -1,0 +1,98 @@
+"""SASRec: a transformer over a user's latest items, trained to tell the next one.
+
+Kang and McAuley, "Self-Attentive Sequential Recommendation" (ICDM 2018), as RecTools has it, with a softmax over the whole
+catalogue. RecTools 0.19 wants older releases of NumPy and pandas than timerec, so it runs in an environment of its own, whose
+Python the setting `evaluate.rectools` names (`make rectools` makes one).
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from timerec.evaluation.baselines.base import History
+from timerec.evaluation.peers import rectools_process
+from timerec.evaluation.peers.factors import Factors
+from timerec.evaluation.protocol import Requests
+from timerec.schema import DataError
+
+LENGTH = 100  # latest items of a user that are read
+UNKNOWN = -1e6  # score of an item without an event before the cut: below all others
+
+
+def check_python(python: str) -> None:
+    """Whether this Python has RecTools.
+
+    Raises:
+        DataError: it has not, or there is none.
+    """
+    cure = "run `make rectools`, and set evaluate.rectools to the python in the environment that it makes"
+    if not python:
+        raise DataError(
+            f"setting evaluate.peers: sasrec needs evaluate.rectools, the Python of an environment that has it: {cure}"
+        )
+    try:
+        done = subprocess.run([python, "-c", "import rectools.models.nn.transformers.sasrec"], capture_output=True, check=False)
+    except OSError as error:
+        raise DataError(f"setting evaluate.rectools: {python} cannot be run ({error.strerror}): {cure}") from None
+    if done.returncode:
+        raise DataError(f"setting evaluate.rectools: {python} has no rectools[torch]: {cure}")
+
+
+class SASRec(Factors):
+    """Weights are fitted before the cut; the user's vector follows the log."""
+
+    name = "sasrec"
+    title = "SASRec (RecTools)"
+
+    def __init__(self, python: str, seed: int = 17) -> None:
+        self.grid: list[dict[str, float]] = [
+            {"factors": 64.0, "blocks": 2.0, "epochs": 20.0, "dropout": 0.2},
+            {"factors": 64.0, "blocks": 2.0, "epochs": 60.0, "dropout": 0.5},
+        ]
+        self._python, self._seed = python, seed
+
+    def fit(self, log: History, cut: int, **params: float) -> None:
+        """`factors` of user and item; transformer `blocks`; `epochs`; `dropout`."""
+        self.follow(log, cut)
+        self._folder = tempfile.TemporaryDirectory(prefix="timerec-sasrec-")
+        self._answered: Requests | None = None
+        used = log.time < cut
+        np.savez(self._path(rectools_process.EVENTS), user=log.user[used], item=log.item[used], time=log.time[used])
+        settings = {**params, "length": LENGTH, "items": log.n_items, "seed": self._seed}
+        self._path(rectools_process.SETTINGS).write_text(json.dumps(settings))
+        self._run("fit")
+
+    def factors(self, requests: Requests) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """As of each request; zeros of who has no history. The last column holds UNKNOWN where an item is not known."""
+        if self._answered is not requests:
+            asked = zip(requests.user, requests.time, strict=True)
+            histories = [self.log.before(user, time)[0][-LENGTH:] for user, time in asked]
+            size = [len(x) for x in histories]
+            item = np.concatenate([np.zeros(0, np.int32), *histories])
+            np.savez(self._path(rectools_process.HISTORIES), request=np.repeat(np.arange(len(requests)), size), item=item)
+            self._run("answer")
+            self._answered = requests
+        found = np.load(self._path(rectools_process.FACTORS))
+        users = np.zeros((len(requests), found["items"].shape[1]), np.float32)
+        users[found["requests"]] = found["users"]
+        known = np.isfinite(found["items"]).all(1)
+        items = np.where(known[:, None], found["items"], np.float32(0))
+        return np.column_stack([users, np.ones(len(users), np.float32)]), np.column_stack(
+            [items, np.where(known, np.float32(0), np.float32(UNKNOWN))]
+        )
+
+    def _path(self, name: str) -> Path:
+        return Path(self._folder.name) / name
+
+    def _run(self, step: str) -> None:
+        command = [self._python, rectools_process.__file__, step, self._folder.name]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=self._folder.name)
+        if done.returncode:
+            said = (done.stderr.strip().splitlines() or ["without a word"])[-1]
+            raise RuntimeError(f"SASRec ({step}) ended with code {done.returncode}: {said}")
