@@ -138,7 +138,9 @@ def test_places_tell_the_share_of_training_candidates_below():
     place = scale(features, best)[2]
     skewed = place[..., 0].flatten()
     share = features[..., 0].flatten().argsort().argsort() / 2000
-    torch.testing.assert_close(skewed, (share - 0.5) * UNIFORM, atol=0.05, rtol=0)  # evenly spread, whatever the scale
+    assert (
+        skewed - (share - 0.5) * UNIFORM
+    ).abs().max() < UNIFORM / BINS  # right but for its place in the bin, whatever the scale
     torch.testing.assert_close(place.mean((0, 1)), torch.zeros(3), atol=1e-3, rtol=0)
     assert len(place[..., 1].unique()) == 2 and place[features[..., 1] == 4, 1].min() > place[features[..., 1] == 0, 1].max()
     assert not place[..., 2].any()  # a feature that never differs says nothing
