@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,9 +13,10 @@ from tests.unit.evaluation_cases import N_ITEMS, N_USERS, TEST, random_log, requ
 from timerec.candidates import batch
 from timerec.config import TrainConfig
 from timerec.evaluation.baselines import History
-from timerec.evaluation.peers import lightgbm, needed
+from timerec.evaluation.peers import lightgbm, needed, rectools_process
 from timerec.evaluation.peers.als import ALS
-from timerec.evaluation.protocol import Pairs, sample_requests
+from timerec.evaluation.peers.sasrec import SASRec, check_python
+from timerec.evaluation.protocol import Pairs, Requests, sample_requests
 from timerec.schema import DataError
 from timerec.training.requests import between
 
@@ -94,3 +96,71 @@ def test_rows_hold_what_was_taken_and_some_others(monkeypatch):
     taken = np.bincount(row, weights=some.label)
     assert (taken > 0).all() and (some.size - taken <= 4).all() and (whole.size >= some.size).all()
     assert some.features.shape[1] == state.layout.width + len(state.layout.context)
+
+
+def test_sasrec_without_its_environment_names_the_cure(tmp_path):
+    for python, said in (("", "make rectools"), (str(tmp_path / "python"), "cannot be run"), (sys.executable, "has no rectools")):
+        with pytest.raises(DataError, match=said):
+            check_python(python)
+
+
+def test_sasrec_hands_over_what_is_before_the_cut_and_reads_factors_back(tmp_path, monkeypatch):
+    """The other half is played by a program that notes what it was given and answers with known factors."""
+    log = random_log(7)
+    requests = requests_of(log, 30)
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import sys, pathlib, shutil, numpy as np\n"
+        "step, folder = sys.argv[1], pathlib.Path(sys.argv[2])\n"
+        f"noted = pathlib.Path({str(tmp_path)!r})\n"
+        "if step == 'fit':\n"
+        "    shutil.copy(folder / 'events.npz', noted)\n"
+        "else:\n"
+        "    shutil.copy(folder / 'histories.npz', noted)\n"
+        "    given = np.load(folder / 'histories.npz')\n"
+        f"    items = np.eye({N_ITEMS}, dtype=np.float32)\n"
+        "    items[0] = np.nan\n"
+        "    asked = np.unique(given['request'])\n"
+        f"    users = np.zeros((len(asked), {N_ITEMS}), np.float32)\n"
+        "    for row, request in enumerate(asked):\n"
+        "        users[row, given['item'][given['request'] == request][-1]] = 1\n"
+        "    np.savez(folder / 'factors.npz', users=users, requests=asked, items=items)\n"
+    )
+    monkeypatch.setattr(rectools_process, "__file__", str(program))
+    baseline = SASRec(sys.executable)
+    baseline.fit(History(*log, N_USERS, N_ITEMS, True), TEST, **baseline.grid[0])
+    events = np.load(tmp_path / "events.npz")
+    assert len(events["time"]) == (log.time < TEST).sum() and events["time"].max() < TEST
+    ranked = baseline.recommend(requests, 5)
+    told = np.load(tmp_path / "histories.npz")
+    checked = 0
+    for r in range(len(requests)):
+        mine = (log.user == requests.user[r]) & (log.time < requests.time[r])
+        history = log.item[mine]  # sorted by time
+        np.testing.assert_array_equal(told["item"][told["request"] == r], history[-100:])
+        if len(history) and history[-1] != 0:
+            checked += 1
+            assert ranked[r, 0] == history[-1]
+        assert 0 not in ranked[r, :3]  # an item that the model does not know comes last
+    assert checked > 10
+    pairs = Pairs(np.array([0, 0]), np.array([ranked[0, 0], 0], np.int32), np.zeros(2, np.int8))
+    first, unknown = baseline.score(requests, pairs)
+    assert first > unknown
+
+
+@pytest.mark.slow
+def test_sasrec_learns_in_its_environment():
+    """Users go round in a circle of items: what comes next is the item after the last."""
+    python = Path(".venv-rectools/bin/python")
+    if not python.exists():
+        pytest.skip("make rectools has not been run")
+    user, step = (x.ravel() for x in np.indices((60, 20)))
+    item = ((user + step) % 12).astype(np.int32)
+    time = START + step.astype(np.int64) * 100
+    history = History(user.astype(np.int32), item, time, 60, 12, True)
+    cut = START + 1500
+    late = step == 15
+    requests = Requests(user[late].astype(np.int32), time[late], np.arange(61), item[late], np.full(60, 15), np.ones(60, bool))
+    baseline = SASRec(str(python.absolute()))
+    baseline.fit(history, cut, factors=32.0, blocks=1.0, epochs=250.0, dropout=0.1)
+    assert (baseline.recommend(requests, 1)[:, 0] == item[late]).mean() > 0.9

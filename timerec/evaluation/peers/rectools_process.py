@@ -14,6 +14,8 @@ from typing import Any
 
 EVENTS, HISTORIES, FACTORS, SETTINGS, MODEL = "events.npz", "histories.npz", "factors.npz", "settings.json", "model.rectools"
 
+WHOLE, DRAWN = 5_000, 128  # most items whose softmax is computed whole; negatives drawn a position where it is not
+
 
 def fit(folder: Path) -> None:
     """Train on the events."""
@@ -24,10 +26,12 @@ def fit(folder: Path) -> None:
     settings: dict[str, Any] = json.loads((folder / SETTINGS).read_text())
     events = np.load(folder / EVENTS)
     seed_everything(settings["seed"])
+    # over a large catalogue the softmax of all items takes nearly all of the time
+    loss = {"loss": "softmax"} if settings["items"] <= WHOLE else {"loss": "sampled_softmax", "n_negatives": DRAWN}
     model = SASRecModel(
         n_factors=int(settings["factors"]), n_blocks=int(settings["blocks"]), n_heads=4, dropout_rate=settings["dropout"],
-        session_max_len=settings["length"], epochs=int(settings["epochs"]), lr=1e-3, batch_size=128, loss="softmax",
-        deterministic=True,
+        session_max_len=settings["length"], epochs=int(settings["epochs"]), lr=1e-3, batch_size=128,
+        deterministic=True, **loss,
     )  # fmt: skip
     model.fit(_dataset(events["user"], events["item"], events["time"]))
     model.save(folder / MODEL)

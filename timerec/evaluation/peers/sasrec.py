@@ -1,8 +1,8 @@
 """SASRec: a transformer over a user's latest items, trained to tell the next one.
 
 Kang and McAuley, "Self-Attentive Sequential Recommendation" (ICDM 2018), as RecTools has it, with a softmax over the whole
-catalogue. RecTools 0.19 wants older releases of NumPy and pandas than timerec, so it runs in an environment of its own, whose
-Python the setting `evaluate.rectools` names (`make rectools` makes one).
+catalogue, a sampled one where that is large. RecTools 0.19 wants older releases of NumPy and pandas than timerec, so it runs in
+an environment of its own, whose Python the setting `evaluate.rectools` names (`make rectools` makes one).
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class SASRec(Factors):
     def __init__(self, python: str, seed: int = 17) -> None:
         self.grid: list[dict[str, float]] = [
             {"factors": 64.0, "blocks": 2.0, "epochs": 20.0, "dropout": 0.2},
-            {"factors": 64.0, "blocks": 2.0, "epochs": 60.0, "dropout": 0.5},
+            {"factors": 64.0, "blocks": 2.0, "epochs": 50.0, "dropout": 0.4},
         ]
         self._python, self._seed = python, seed
 
