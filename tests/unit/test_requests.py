@@ -14,7 +14,7 @@ from timerec.config import TrainConfig
 from timerec.evaluation.metrics import ranking_metrics
 from timerec.training.fit import ndcg
 from timerec.training.requests import between, draw
-from timerec.training.rules import FEWEST, SEGMENT, SEGMENTS, SEGMENTS_SMALL, SMALL, segments
+from timerec.training.rules import FEWEST, SEGMENT, SEGMENTS, SEGMENTS_SMALL, SMALL, last_size, segments
 
 
 def as_dict(requests):
@@ -99,3 +99,8 @@ def test_validation_metric_is_that_of_the_evaluation(seed, width):
     start = np.concatenate([[0], np.cumsum([len(wanted) for wanted in truth])])
     expected = ranking_metrics(ranked, start, np.concatenate(truth).astype(np.int32), 10)["ndcg@10"]
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-12)
+
+
+def test_the_last_segment_of_a_large_log_is_twice_as_long():
+    assert last_size(SEGMENT, SMALL + 1) == 2 * SEGMENT
+    assert last_size(500, SMALL) == 500

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from timerec.config import TrainConfig
 
-SEGMENT = 16_000  # most requests between two validations
+SEGMENT = 13_000  # most requests between two validations
 FEWEST = 500  # fewest, where there are so many
 SMALL = 64_000  # requests before validation up to which a log counts as small
 SEGMENTS, SEGMENTS_SMALL = 3, 8
+LAST, LAST_SMALL = 2, 1  # how many segments' requests the last segment has, which goes on up to the test
 DRAWN = 3  # a segment draws one in so many of the requests
 SNAPSHOTS = (0.35, 0.6, 0.8)  # quantiles of training event times at which item-to-item weights are learnt
 CONTINUE_RATE = 0.25  # learning rate of the last segment, on requests up to the test, against that of tuning
@@ -22,3 +23,11 @@ def segments(config: TrainConfig, available: int) -> tuple[int, int]:
     """
     size = config.requests or min(SEGMENT, max(FEWEST, -(-available // DRAWN)))
     return min(size, available), config.epochs or (SEGMENTS_SMALL if available <= SMALL else SEGMENTS)
+
+
+def last_size(size: int, available: int) -> int:
+    """Requests of the last segment, on requests up to the test, where the others have `size`.
+
+    What is newest tells most: docs/design.md has the figures.
+    """
+    return size * (LAST_SMALL if available <= SMALL else LAST)
