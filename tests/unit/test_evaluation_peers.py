@@ -148,6 +148,15 @@ def test_sasrec_hands_over_what_is_before_the_cut_and_reads_factors_back(tmp_pat
     assert first > unknown
 
 
+def test_sasrec_that_fails_says_why_in_one_sentence(tmp_path, monkeypatch):
+    program = tmp_path / "program.py"
+    program.write_text("raise SystemExit('out of memory')")
+    monkeypatch.setattr(rectools_process, "__file__", str(program))
+    baseline = SASRec(sys.executable)
+    with pytest.raises(DataError, match="ended with code 1 in 'fit': out of memory"):
+        baseline.fit(History(*random_log(7), N_USERS, N_ITEMS, True), TEST, **baseline.grid[0])
+
+
 @pytest.mark.slow
 def test_sasrec_learns_in_its_environment():
     """Users go round in a circle of items: what comes next is the item after the last."""

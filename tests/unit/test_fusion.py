@@ -165,3 +165,10 @@ def test_places_of_all_thirds_are_the_definition_in_plain_words():
                         total += float(((features[b, c, f] - low) / (high - low)).clamp(0, 1))
                 expected = (total / BINS - scale.place_mean[f]) * UNIFORM
                 torch.testing.assert_close(place[b, c, f], expected, atol=1e-5, rtol=1e-4)
+
+
+def test_places_of_many_features_are_measured():
+    wide = torch.randn(60, 100, 3000)  # more values than torch.quantile takes at once
+    scale = Standardise(3000)
+    scale.fit(wide, torch.ones(60, 100, dtype=torch.bool), wide.amax(1))
+    assert (scale.quantiles.diff(dim=1) > 0).all()

@@ -50,7 +50,9 @@ class Standardise(nn.Module):
         self.distance_mean.copy_(apart.mean(0))
         self.distance_scale.copy_(apart.std(0) + 1e-2)
         some = real[:: -(-len(real) // ROWS)]
-        self.quantiles.copy_(torch.quantile(some, torch.linspace(0, 1, BINS + 1, device=some.device), dim=0).T)
+        shares = torch.linspace(0, 1, BINS + 1, device=some.device)
+        # one column at a time: torch.quantile refuses more than 16 million values
+        self.quantiles.copy_(torch.stack([torch.quantile(column, shares) for column in some.T]))
         wide = self.quantiles.diff(dim=1) > 1e-6  # equal values share one place
         self.below.copy_(torch.cat([wide.new_zeros(len(wide), 1), wide], 1).cumsum(1))
         self.place_mean.zero_()

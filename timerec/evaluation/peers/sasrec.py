@@ -95,4 +95,4 @@ class SASRec(Factors):
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=self._folder.name)
         if done.returncode:
             said = (done.stderr.strip().splitlines() or ["without a word"])[-1]
-            raise RuntimeError(f"SASRec ({step}) ended with code {done.returncode}: {said}")
+            raise DataError(f"setting evaluate.peers: sasrec ended with code {done.returncode} in '{step}': {said}")
