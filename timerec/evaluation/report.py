@@ -10,8 +10,8 @@ there was nothing to average. What is optional and absent is shown as not measur
                 and in the judged systems; `how` says in whole sentences how the second came from the first
     protocol    `Requests.counts()` of the test, with "catalogue" ("live" or "static") and "catalogue_size"
     systems     [{"name", "title", "kind": "model" | "baseline", "metrics": {"ndcg@10": interval, ...}, "lists":
-                {"coverage@10", "novelty@10", "popularity_percentile@10"}, optional "params" and "seconds"}], exactly one
-                of them the model (`results.describe_system`)
+                {"coverage@10", "novelty@10", "popularity_percentile@10"}, optional "params" and "seconds" {part: spent}}],
+                exactly one of them the model (`results.describe_system`)
     validation  {metric: mean} of the model on validation, as fitted while choosing; optional
     paired      [{"baseline", "metric", "difference", "low", "high", "p"}]: model minus baseline (`results.compare`)
     weeks       of NDCG@k (`segments.by_week`); optional

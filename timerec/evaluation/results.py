@@ -52,7 +52,7 @@ def describe_system(
     Args:
         kind: "model" or "baseline".
         values: as `per_request` gives them.
-        more: further facts, for example params={"half_life": 86400.0}, seconds=1.5.
+        more: further facts, for example params={"half_life": 86400.0}, seconds={"fit": 1.5}.
     """
     k = task.k
     return {

@@ -24,7 +24,7 @@ class Judged(NamedTuple):
     params: dict[str, float]
     ranked: NDArray[np.int32]  # [n, k]
     scores: NDArray[np.float64]  # [P]
-    seconds: float  # of tuning, fitting and answering
+    seconds: dict[str, float]  # of "tuning", "fit" and "answers"; LightGBM builds "features" besides
 
 
 def judge_baselines(
@@ -44,11 +44,12 @@ def judge_baselines(
 
 def judge_one(baseline: Baseline, log: History, val: Requests, task: Task, val_cut: int, test_cut: int) -> Judged:
     """Tune and answer."""
-    began = clock.perf_counter()
     found = tune(baseline, log, val, val_cut=val_cut, test_cut=test_cut, k=task.k)
+    began = clock.perf_counter()
     ranked = baseline.recommend(task.requests, task.k)
     scores = baseline.score(task.requests, task.pairs)
-    return Judged(baseline.name, baseline.title, found.params, ranked, scores, clock.perf_counter() - began)
+    seconds = {**found.seconds, "answers": clock.perf_counter() - began}
+    return Judged(baseline.name, baseline.title, found.params, ranked, scores, seconds)
 
 
 def _families(baselines: list[Baseline]) -> list[list[Baseline]]:

@@ -75,7 +75,8 @@ def evaluate(files: StateFiles, bundle: Path, tuned: Path, out: Path, config: Co
     values = per_request(task, lists, scores.astype(np.float64))
     seconds = clock.perf_counter() - began
     val_values = ranking_metrics(val_lists, val.truth_start, val.truth_item, k)
-    model = describe_system(task, MODEL, "timerec", "model", lists, values, seconds=round(seconds, 1))
+    spent = {"fit": context["timings"].get("finetune"), "answers": round(seconds, 1)}  # fit: with its choice of segment
+    model = describe_system(task, MODEL, "timerec", "model", lists, values, seconds=spent)
     systems, all_lists, baseline_values = [model], {MODEL: lists}, {}
     others = judge_baselines(own, log, val, task, val_from, test_from)
     others += judge_peers(files, config, log, val, task, val_from, test_from)
@@ -84,7 +85,7 @@ def evaluate(files: StateFiles, bundle: Path, tuned: Path, out: Path, config: Co
         all_lists[judged.name] = judged.ranked
         entry = describe_system(
             task, judged.name, judged.title, "baseline", judged.ranked, baseline_values[judged.name],
-            params=judged.params, seconds=round(judged.seconds, 1),
+            params=judged.params, seconds={part: round(spent, 1) for part, spent in judged.seconds.items()},
         )  # fmt: skip
         systems.append(entry)
     taken = taken_before(test, log.user, log.item, log.time)

@@ -55,9 +55,10 @@ def judge_peers(
 
 
 def _judge_lightgbm(files: StateFiles, config: Config, val: Requests, task: Task, val_cut: int, test_cut: int) -> Judged:
-    began = clock.perf_counter()
     ranker = LambdaRank(files.open(), config.train, os.cpu_count() or 1)
     params = ranker.tune(val, val_cut, test_cut, task.k)
+    began = clock.perf_counter()
     start = np.searchsorted(task.pairs.request, np.arange(len(task.requests) + 1))
     ranked, scores = ranker.answer(task.requests, task.k, start, task.pairs.item)
-    return Judged(ranker.name, ranker.title, params, ranked, scores, clock.perf_counter() - began)
+    seconds = {**ranker.seconds, "answers": clock.perf_counter() - began}
+    return Judged(ranker.name, ranker.title, params, ranked, scores, seconds)

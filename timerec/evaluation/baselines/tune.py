@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time as clock
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ class Tuned(NamedTuple):
 
     params: dict[str, float]
     tried: list[tuple[dict[str, float], float]]  # every point of the grid with its validation NDCG@k
+    seconds: dict[str, float]  # "tuning" and "fit"
 
 
 def tune(baseline: Baseline, log: History, val_requests: Requests, *, val_cut: int, test_cut: int, k: int = 10) -> Tuned:
@@ -27,6 +29,7 @@ def tune(baseline: Baseline, log: History, val_requests: Requests, *, val_cut: i
         val_cut, test_cut: unix seconds; the grid is judged by what is fitted before the first. Of equal points the
             first wins.
     """
+    began = clock.perf_counter()
     some = sample(val_requests, getattr(baseline, "tuning", TUNING))
     tried = []
     for params in baseline.grid:
@@ -38,8 +41,9 @@ def tune(baseline: Baseline, log: History, val_requests: Requests, *, val_cut: i
         ndcg = ranking_metrics(ranked, some.truth_start, some.truth_item, k)[f"ndcg@{k}"]
         tried.append((params, float(ndcg.mean())))
     best, _ = tried[0] if len(tried) == 1 else max(tried, key=lambda point: point[1])
+    chosen = clock.perf_counter()
     baseline.fit(log, test_cut, **best)
-    return Tuned(best, tried)
+    return Tuned(best, tried, {"tuning": chosen - began, "fit": clock.perf_counter() - chosen})
 
 
 def sample(requests: Requests, most: int, seed: int = 0) -> Requests:
