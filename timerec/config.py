@@ -50,6 +50,9 @@ class EncoderConfig(_Section):
     tuning: Literal["frozen", "lora"] = Field("frozen", description="how the language model takes part in fine-tuning")
     lora_rank: int = Field(8, ge=1, description="rank of the adapters")
     max_length: int = Field(32, ge=4, le=512, description="tokens of a text that are read")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto", description="arithmetic of the frozen model; auto: bf16 on GPUs and on CPUs that compute in it, else fp32"
+    )
     batch_size: int = Field(128, ge=1, description="texts read at once, at most")
     cache_dir: str = Field("", description="folder of cached vectors; empty: inside the user's cache directory")
 

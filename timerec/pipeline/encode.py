@@ -20,7 +20,7 @@ from timerec.config import EncoderConfig
 from timerec.data.faults import full_disk_is_data_error, is_full_disk
 from timerec.encoder.cache import VectorCache, default_root, text_keys
 from timerec.encoder.item_text import compose
-from timerec.encoder.language_model import Precision, fingerprint, vector_dim
+from timerec.encoder.language_model import Precision, fingerprint, resolve_precision, vector_dim
 from timerec.encoder.text import TextEncoder
 from timerec.schema import Columns, DataError, Prepared
 
@@ -62,7 +62,6 @@ def encode(
     config: EncoderConfig,
     actors: int = 2,
     gpus_per_actor: float = 0.0,
-    precision: Precision = "bf16",
 ) -> dict[str, Any]:
     """Encode the distinct texts of the catalogue; Ray must be connected.
 
@@ -72,10 +71,9 @@ def encode(
     Args:
         prepared: prepared directory, of which `items.parquet` is read.
         out: folder that is written, made if missing.
-        config: model, pooling, tokens and texts a batch, and where vectors are cached between runs.
+        config: model, pooling, tokens, precision and texts a batch, and where vectors are cached between runs.
         actors: processes with a copy of the model each.
         gpus_per_actor: above 0, the actors use CUDA.
-        precision: of the model's weights and arithmetic.
 
     Returns:
         The manifest: items, with_text, dim, model, fingerprint, pooling, max_length, precision, unique_texts, cached,
@@ -85,6 +83,7 @@ def encode(
         DataError: the model or the prepared directory is unusable, or the disk is full.
     """
     began = clock.perf_counter()
+    precision = resolve_precision(config.precision, gpu=gpus_per_actor > 0)
     texts = _item_texts(Path(prepared) / Prepared.ITEMS)
     column = pa.array(texts, pa.large_string()).dictionary_encode()
     unique: list[str] = column.dictionary.to_pylist()
