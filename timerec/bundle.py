@@ -27,7 +27,7 @@ from timerec.state import State, open_state
 from timerec.training.tables import FILE as TABLES
 from timerec.training.tables import load_tables
 
-FORMAT, VERSION = "timerec-bundle", 5  # goes up whenever what is stored changes, in bundles or in stages of a run
+FORMAT, VERSION = "timerec-bundle", 4  # goes up whenever what is stored changes, in bundles or in stages of a run
 HEAD = "bundle.json"
 WEIGHTS, VECTORS, FORECASTS = "model.safetensors", "vectors.safetensors", "forecast.safetensors"
 FORECASTER, LOG, ADAPTER = "forecaster", "log", "adapter.safetensors"

@@ -1,4 +1,4 @@
-"""The head: from the joined state of a candidate to its score."""
+"""The head: from the joined hidden state of a candidate to its score."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ class DenseHead(nn.Module):
         self.middle = nn.Linear(hidden, hidden // 2)
         self.out = nn.Linear(hidden // 2, 1)
 
-    def forward(self, state: Tensor, straight: Tensor) -> Tensor:
+    def forward(self, joined: Tensor, straight: Tensor) -> Tensor:
         """Scores [B, C] from the joined state [B, C, hidden] and the direct contributions [B, C, 1]."""
-        return (self.out(F.silu(self.middle(state))) + straight).squeeze(-1)
+        state = F.silu(self.middle(F.silu(joined)))
+        return (self.out(state) + straight).squeeze(-1)
