@@ -24,12 +24,13 @@ $(VENV)/.dev: $(VENV)/.installed
 	touch $@
 
 # the peer SASRec wants older releases of NumPy and pandas: an environment of its own
-rectools: .venv-rectools/bin/python
+rectools: .venv-rectools/.installed
 
-.venv-rectools/bin/python: constraints-rectools.txt
+.venv-rectools/.installed: constraints-rectools.txt
 	$(PYTHON) -m venv .venv-rectools
 	.venv-rectools/bin/pip install --quiet -c constraints-rectools.txt torch
 	.venv-rectools/bin/pip install --quiet -c constraints-rectools.txt 'rectools[torch]'
+	touch $@
 	@echo "set evaluate.rectools=$(CURDIR)/.venv-rectools/bin/python"
 
 data: $(DATA)/interactions.parquet

@@ -1,6 +1,7 @@
 """Accuracy of timerec and of every baseline on several data sets, in one table.
 
-    python -m bench.accuracy data/complete-journey data/ml-100k --out runs [--peers lightgbm als] [--readme README.md]
+    python -m bench.accuracy data/complete-journey data/ml-100k --out runs \
+        [--peers lightgbm als sasrec --rectools .venv-rectools/bin/python] [--readme README.md]
 
 Each folder is a data set, for which `timerec run` is called with the default configuration, or the --out folder of a finished
 run, which is judged again where it lacks a peer. Prints the table in Markdown and, last, JSON; --readme puts the table
@@ -15,9 +16,10 @@ The rules, the same for all systems:
   repeat items, and not otherwise.
 - Parameters are chosen on validation with what is fitted before it, and fitted again on what is before the test. Histories,
   counters and live popularity run on to the request, and never to its own second.
-- Seconds are of the clock, all systems on one machine in one run. Tuning, fitting and LightGBM's features are one figure
-  in the table and apart in the JSON; timerec's is the whole stage `finetune`, with item-to-item tables and the choice of the
-  segment.
+- Seconds are of the clock. Tuning, fitting and LightGBM's features are one figure in the table and apart in the JSON; timerec's
+  is the whole stage `finetune`, with item-to-item tables and the choice of the segment, of the run that trained it. Texts and
+  forecasts, which LightGBM reads too, are in neither. timerec and the peers have all cores; the standard baselines share them.
+  timerec's answers hold those to the validation requests and the start of its processes besides.
 - NDCG@10 and the other metrics are means over requests. Intervals are 95 % by 1,000 resamples of users, those of differences on
   the same requests. AUC is per request against 100 uniform or 100 popularity-matched negatives, ties a half.
 """
@@ -64,7 +66,8 @@ def judged(folder: Path, out: Path, peers: list[str], rectools: str = "") -> dic
     settings = [f"evaluate.peers={json.dumps(peers)}", f"evaluate.rectools={json.dumps(rectools)}"]
     if (folder / SUMMARY).exists():
         found: dict[str, Any] = json.loads((folder / "metrics.json").read_text())
-        if set(peers) <= {entry["name"] for entry in found["systems"]}:
+        told = all(isinstance(entry.get("seconds"), dict) for entry in found["systems"])  # runs of before told one figure
+        if told and set(peers) <= {entry["name"] for entry in found["systems"]}:
             return found
         config = load_config(folder / "config.json", overrides=settings)
         return judge_into(folder, out, config)
@@ -116,7 +119,7 @@ def markdown(rows: list[dict[str, Any]]) -> str:
         aucs = [f"{row[name]:.3f}" for name in ("auc_uniform", "auc_popularity")]
         spent = dict(row["seconds"])
         answers = spent.pop("answers")
-        cells = [name, system, value, difference, *aucs, f"{sum(spent.values()):.0f}", f"{answers:.0f}"]
+        cells = [name, system, value, difference, *aucs, f"{sum(spent.values()):.0f}" if spent else "", f"{answers:.0f}"]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

@@ -1,7 +1,7 @@
 """Settings of a run: one pydantic model, its domain presets, and `key=value` overrides.
 
-A setting whose default is `auto` is decided from the data by `timerec.training.rules`; the decision is written to the run's
-manifest and shown in the report.
+A setting whose default is `auto` is decided from the data, `encoder.precision` from the device; the decision is written to the
+run's manifest and shown in the report.
 """
 
 from __future__ import annotations
@@ -97,7 +97,11 @@ class FusionConfig(_Section):
 class TrainConfig(_Section):
     """Fine-tuning of the joint model."""
 
-    requests: int = Field(0, ge=0, description="training requests drawn an epoch; 0: from the data's size")
+    requests: int = Field(
+        0,
+        ge=0,
+        description="drawn an epoch, twice as many in the last one of a large log; 0: from the data's size",
+    )
     epochs: int = Field(0, ge=0, description="draws of so many requests; 0: from the data's size")
     batch_size: int = Field(64, ge=1, description="requests a step, over all workers")
     learning_rate: float = Field(2e-3, gt=0, description="of AdamW, at its highest")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from timerec.config import TrainConfig
 from timerec.evaluation.baselines import History
 from timerec.evaluation.peers import lightgbm, needed, rectools_process
 from timerec.evaluation.peers.als import ALS
-from timerec.evaluation.peers.sasrec import SASRec, check_python
+from timerec.evaluation.peers.sasrec import LENGTH, SASRec, check_python, sequences
 from timerec.evaluation.protocol import Pairs, Requests, sample_requests
 from timerec.schema import DataError
 from timerec.training.requests import between
@@ -115,6 +116,7 @@ def test_sasrec_hands_over_what_is_before_the_cut_and_reads_factors_back(tmp_pat
         f"noted = pathlib.Path({str(tmp_path)!r})\n"
         "if step == 'fit':\n"
         "    shutil.copy(folder / 'events.npz', noted)\n"
+        "    shutil.copy(folder / 'settings.json', noted)\n"
         "else:\n"
         "    shutil.copy(folder / 'histories.npz', noted)\n"
         "    given = np.load(folder / 'histories.npz')\n"
@@ -127,25 +129,58 @@ def test_sasrec_hands_over_what_is_before_the_cut_and_reads_factors_back(tmp_pat
         "    np.savez(folder / 'factors.npz', users=users, requests=asked, items=items)\n"
     )
     monkeypatch.setattr(rectools_process, "__file__", str(program))
-    baseline = SASRec(sys.executable)
-    baseline.fit(History(*log, N_USERS, N_ITEMS, True), TEST, **baseline.grid[0])
+    monkeypatch.chdir(Path(sys.executable).parent)
+    baseline = SASRec("./" + Path(sys.executable).name)  # as seen from here, not from where it runs
+    history = History(*log, N_USERS, N_ITEMS, True)
+    baseline.fit(history, TEST, **baseline.grid[0])
     events = np.load(tmp_path / "events.npz")
-    assert len(events["time"]) == (log.time < TEST).sum() and events["time"].max() < TEST
+    for given, expected in zip((events["sequence"], events["item"]), sequences(history, TEST, 17), strict=True):
+        np.testing.assert_array_equal(given, expected)
+    settings = json.loads((tmp_path / "settings.json").read_text())
+    batches = -(-len(np.unique(events["sequence"])) // settings["batch"])
+    assert settings["epochs"] * batches >= baseline.grid[0]["steps"] > (settings["epochs"] - 1) * batches
     ranked = baseline.recommend(requests, 5)
     told = np.load(tmp_path / "histories.npz")
     checked = 0
     for r in range(len(requests)):
         mine = (log.user == requests.user[r]) & (log.time < requests.time[r])
-        history = log.item[mine]  # sorted by time
-        np.testing.assert_array_equal(told["item"][told["request"] == r], history[-100:])
-        if len(history) and history[-1] != 0:
+        given = told["item"][told["request"] == r]
+        when = [set(log.item[mine & (log.time == t)]) for t in sorted(log.time[mine], reverse=True)]
+        assert all(item in items for item, items in zip(given[::-1], when, strict=False))  # in order of time, ties in any
+        assert len(given) == min(mine.sum(), 100)
+        if len(given) and given[-1] != 0:
             checked += 1
-            assert ranked[r, 0] == history[-1]
+            assert ranked[r, 0] == given[-1]
         assert 0 not in ranked[r, :3]  # an item that the model does not know comes last
     assert checked > 10
     pairs = Pairs(np.array([0, 0]), np.array([ranked[0, 0], 0], np.int32), np.zeros(2, np.int8))
     first, unknown = baseline.score(requests, pairs)
     assert first > unknown
+
+
+def test_sequences_are_the_events_before_the_cut_in_windows_and_ties_in_a_random_order():
+    n = 2 * LENGTH + 50
+    user = np.repeat(np.array([0, 1], np.int32), [n, 40])
+    time = np.concatenate([np.arange(n), np.full(40, 7)])
+    item = np.concatenate([np.arange(n), np.arange(40)]).astype(np.int32)
+    history = History(user, item, time, 2, n, True)
+    sequence, items = sequences(history, n - 10, 3)
+    size = np.bincount(sequence)
+    known = n - 10
+    assert size.tolist() == [known - 2 * (LENGTH + 1), LENGTH + 1, LENGTH + 1, 40]
+    np.testing.assert_array_equal(items[:known], np.arange(known))
+    tied = items[known:]
+    assert sorted(tied) == list(range(40)) and (np.diff(tied) < 0).any()
+    assert (sequences(history, n - 10, 4)[1][known:] != tied).any()
+
+
+def test_sasrec_that_is_killed_names_the_signal(tmp_path, monkeypatch):
+    program = tmp_path / "program.py"
+    program.write_text("import os\nos.kill(os.getpid(), 9)")
+    monkeypatch.setattr(rectools_process, "__file__", str(program))
+    baseline = SASRec(sys.executable)
+    with pytest.raises(DataError, match="ended by SIGKILL"):
+        baseline.fit(History(*random_log(7), N_USERS, N_ITEMS, True), TEST, **baseline.grid[0])
 
 
 def test_sasrec_that_fails_says_why_in_one_sentence(tmp_path, monkeypatch):
@@ -170,6 +205,6 @@ def test_sasrec_learns_in_its_environment():
     cut = START + 1500
     late = step == 15
     requests = Requests(user[late].astype(np.int32), time[late], np.arange(61), item[late], np.full(60, 15), np.ones(60, bool))
-    baseline = SASRec(str(python.absolute()))
-    baseline.fit(history, cut, factors=32.0, blocks=1.0, epochs=250.0, dropout=0.1)
+    baseline = SASRec(str(python))
+    baseline.fit(history, cut, factors=32.0, blocks=1.0, steps=250.0, dropout=0.1)
     assert (baseline.recommend(requests, 1)[:, 0] == item[late]).mean() > 0.9

@@ -15,8 +15,8 @@ class Standardise(nn.Module):
     """Three views of the features [B, C, F] of candidates, each centred: a zero stands for the average of the training data.
 
     A level says how many deviations a feature lies from its mean, a distance how far it falls short of the request's best
-    candidate. A place says which share of the training candidates lies below, told in a line between quantiles: what is crowded
-    on the scale of levels is spread out here, which trees have from their cuts and a dense layer has not (Gorishniy, Rubachev and
+    candidate. A place says how many sixteenths of the training candidates lie below, those that are all of one value not counted,
+    and is told in a line between quantiles: what is crowded on the scale of levels is spread out here, which trees have from their cuts and a dense layer has not (Gorishniy, Rubachev and
     Babenko, "On Embeddings for Numerical Features in Tabular Deep Learning", NeurIPS 2022, who give each bin a column).
     """
 
@@ -45,7 +45,7 @@ class Standardise(nn.Module):
         real = features[mask]
         self.mean.copy_(real.mean(0))
         self.scale.copy_(real.std(0) + 1e-3)
-        _, distance = self._halves(features, best)
+        _, distance = self._level_and_distance(features, best)
         apart = distance[mask]
         self.distance_mean.copy_(apart.mean(0))
         self.distance_scale.copy_(apart.std(0) + 1e-2)
@@ -66,11 +66,11 @@ class Standardise(nn.Module):
             best: [B, F] the largest features among the request's own candidates (-inf where it has none), whichever of them
                 are in `features`.
         """
-        level, distance = self._halves(features, best)
+        level, distance = self._level_and_distance(features, best)
         distance = distance.sub_(self.distance_mean).div_(self.distance_scale).clamp_(-LIMIT, LIMIT)
         return level, distance, self._places(features)
 
-    def _halves(self, features: Tensor, best: Tensor) -> tuple[Tensor, Tensor]:
+    def _level_and_distance(self, features: Tensor, best: Tensor) -> tuple[Tensor, Tensor]:
         level = torch.sub(features, self.mean).div_(self.scale).clamp_(-LIMIT, LIMIT)
         highest = ((best - self.mean) / self.scale).clamp(-LIMIT, LIMIT)
         return level, level - highest[:, None, :]

@@ -75,7 +75,8 @@ def evaluate(files: StateFiles, bundle: Path, tuned: Path, out: Path, config: Co
     values = per_request(task, lists, scores.astype(np.float64))
     seconds = clock.perf_counter() - began
     val_values = ranking_metrics(val_lists, val.truth_start, val.truth_item, k)
-    spent = {"fit": context["timings"].get("finetune"), "answers": round(seconds, 1)}  # fit: with its choice of segment
+    trained = {"fit": context["timings"]["finetune"]} if "finetune" in context["timings"] else {}
+    spent = {**trained, "answers": round(seconds, 1)}
     model = describe_system(task, MODEL, "timerec", "model", lists, values, seconds=spent)
     systems, all_lists, baseline_values = [model], {MODEL: lists}, {}
     others = judge_baselines(own, log, val, task, val_from, test_from)

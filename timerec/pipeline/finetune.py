@@ -27,7 +27,7 @@ from timerec.state import State
 from timerec.training.batching import Builder
 from timerec.training.finetune_loop import START, Plan, finetune_distributed
 from timerec.training.requests import TrainingRequests, between, draw
-from timerec.training.rules import SNAPSHOTS, last_size, segments
+from timerec.training.rules import LAST_HALF_LIFE, SNAPSHOTS, last_size, segments
 from timerec.training.sources import StateFiles
 from timerec.training.tables import FILE as TABLES
 from timerec.training.tables import save_tables
@@ -117,7 +117,7 @@ def _plan(state: State, files: StateFiles, config: Config, out: Path, val_from: 
     size, count = segments(train, len(tune.user))
     half_life = train.recency * (val_from - begin)
     parts = [draw(tune, size, half_life, val_from, train.seed + n) for n in range(count)]
-    last = draw(both, last_size(size, len(tune.user)), 0.5 * (test_from - val_from), test_from, train.seed + count)
+    last = draw(both, last_size(size, len(tune.user)), LAST_HALF_LIFE * (test_from - val_from), test_from, train.seed + count)
     rng = np.random.default_rng(train.seed)
     validation = judged.take(np.sort(rng.permutation(len(judged.user))[: train.val_requests]))
 

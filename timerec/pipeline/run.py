@@ -16,11 +16,13 @@ import timerec
 from timerec.bundle import VERSION, RunFolders, write_bundle
 from timerec.config import Config
 from timerec.data.cluster import connect
+from timerec.evaluation.baselines import load_baseline
 from timerec.pipeline.ablate import ablation_of
 from timerec.pipeline.encode import encode
 from timerec.pipeline.evaluate import evaluate
 from timerec.pipeline.finetune import FINAL, TEXT, TUNED, finetune
 from timerec.pipeline.forecast import forecast
+from timerec.pipeline.peers import check_peers
 from timerec.pipeline.prepare import prepare
 from timerec.schema import Columns, DataError
 from timerec.training.sources import StateFiles
@@ -62,6 +64,9 @@ def run(
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"{out}: cannot be made ({error.strerror}): choose another --out") from None
+    for place in config.evaluate.baselines:  # what is missing is told before hours of training
+        load_baseline(place)
+    check_peers(config)
     connect(config.cluster.address)
     (out / "config.json").write_text(config.model_dump_json(indent=1))
     folders = RunFolders(out / "prepared", out / "encode", out / "forecast", out / "finetune")

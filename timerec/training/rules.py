@@ -9,6 +9,7 @@ FEWEST = 500  # fewest, where there are so many
 SMALL = 64_000  # requests before validation up to which a log counts as small
 SEGMENTS, SEGMENTS_SMALL = 3, 8
 LAST, LAST_SMALL = 2, 1  # how many segments' requests the last segment has, which goes on up to the test
+LAST_HALF_LIFE = 0.5  # of the draw of the last segment, as a share of the validation period
 DRAWN = 3  # a segment draws one in so many of the requests
 SNAPSHOTS = (0.35, 0.6, 0.8)  # quantiles of training event times at which item-to-item weights are learnt
 CONTINUE_RATE = 0.25  # learning rate of the last segment, on requests up to the test, against that of tuning

@@ -1,4 +1,4 @@
-"""Learnt systems of others to judge beside the model; they come with `pip install 'timerec[peers]'`."""
+"""Learnt systems of others to judge beside the model; `pip install 'timerec[peers]'` brings all but SASRec."""
 
 from __future__ import annotations
 

@@ -19,8 +19,9 @@ from timerec.evaluation.peers import needed
 from timerec.evaluation.protocol import Requests
 from timerec.state import State
 from timerec.training.requests import TrainingRequests, between, draw
+from timerec.training.rules import LAST_HALF_LIFE, last_size, segments
 
-REQUESTS = 16_000  # training requests, the newer ones more often, as the model draws them
+REQUESTS = 16_000  # training requests, the newer ones more often; for the test as many as the model besides, of the newest
 NEGATIVES = 60  # of a request's candidates that nobody took
 TREES, PATIENCE = 600, 40
 TUNING = 1_000  # validation requests on which trees and settings are chosen
@@ -83,7 +84,11 @@ class LambdaRank:
         best, _ = max(self.tried, key=lambda point: point[1])
         self.seconds["tuning"] += clock.perf_counter() - began
         began = clock.perf_counter()
-        learn = self.rows(draw(late, REQUESTS, train.recency * span, test_from, train.seed + 1), rng)
+        newest = last_size(segments(train, len(early.user))[0], len(early.user))
+        learn = _both(
+            self.rows(draw(late, REQUESTS, train.recency * span, test_from, train.seed + 1), rng),
+            self.rows(draw(late, newest, LAST_HALF_LIFE * (test_from - val_from), test_from, train.seed + 2), rng),
+        )
         self.seconds["features"] += clock.perf_counter() - began
         began = clock.perf_counter()
         chosen = {name: value for name, value in best.items() if name != "trees"}
@@ -156,3 +161,8 @@ class LambdaRank:
 
     def _set(self, rows: Rows) -> Any:
         return needed("lightgbm").Dataset(rows.features, rows.label, group=rows.size, free_raw_data=False)
+
+
+def _both(one: Rows, other: Rows) -> Rows:
+    features, label, size = (np.concatenate([getattr(part, name) for part in (one, other)]) for name in Rows._fields)
+    return Rows(features, label, size)

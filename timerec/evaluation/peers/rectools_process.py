@@ -1,8 +1,8 @@
 """The half of the SASRec peer that runs where RecTools is installed: `python rectools_process.py fit|answer FOLDER`.
 
-It is a program and imports nothing of timerec. `fit` reads events.npz (user, item, time) and settings.json, and writes the
-model. `answer` reads histories.npz (request, item; the oldest first) and writes factors.npz: `items` [I, F], NaN where the
-model does not know an item; and `users` [n, F] of the `requests` [n] that have a history of known items.
+It is a program and imports nothing of timerec. `fit` reads events.npz (sequence, item; the oldest first) and settings.json, and
+writes the model. `answer` reads histories.npz (request, item; the oldest first) and writes factors.npz: `items` [I, F], NaN where
+the model does not know an item; and `users` [n, F] of the `requests` [n] that have a history of known items.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ def fit(folder: Path) -> None:
     loss = {"loss": "softmax"} if settings["items"] <= WHOLE else {"loss": "sampled_softmax", "n_negatives": DRAWN}
     model = SASRecModel(
         n_factors=int(settings["factors"]), n_blocks=int(settings["blocks"]), n_heads=4, dropout_rate=settings["dropout"],
-        session_max_len=settings["length"], epochs=int(settings["epochs"]), lr=1e-3, batch_size=128,
+        session_max_len=settings["length"], epochs=int(settings["epochs"]), lr=1e-3, batch_size=int(settings["batch"]),
         deterministic=True, **loss,
     )  # fmt: skip
-    model.fit(_dataset(events["user"], events["item"], events["time"]))
+    model.fit(_dataset(events["sequence"], events["item"]))
     model.save(folder / MODEL)
 
 
@@ -45,25 +45,31 @@ def answer(folder: Path) -> None:
     settings: dict[str, Any] = json.loads((folder / SETTINGS).read_text())
     model: Any = load_model(folder / MODEL)
     histories = np.load(folder / HISTORIES)
-    readable = np.isin(histories["item"], model.data_preparator.get_known_item_ids())
+    known = model.data_preparator.item_id_map
+    internal = model.data_preparator.get_known_items_sorted_internal_ids()
+    readable = np.isin(histories["item"], known.convert_to_external(internal).astype(np.int64))
     request, item = histories["request"][readable], histories["item"][readable]
-    order = np.arange(len(item), dtype=np.int64)  # stands for the time
-    asked = model.data_preparator.transform_dataset_u2i(_dataset(request, item, order), np.unique(request))
+    if not len(request):  # nobody has a history of known items
+        width = int(settings["factors"])
+        np.savez(folder / FACTORS, users=np.zeros((0, width), np.float32), requests=np.zeros(0, np.int64),
+                 items=np.full((settings["items"], width), np.nan, np.float32))  # fmt: skip
+        return
+    asked = model.data_preparator.transform_dataset_u2i(_dataset(request, item), np.unique(request))
     loader = model.data_preparator.get_dataloader_recommend(asked, 256)
     users, vectors = model.lightning_model._get_user_item_embeddings(loader, "cpu")
-    known = model.data_preparator.item_id_map
     items = np.full((settings["items"], vectors.shape[1]), np.nan, np.float32)
-    internal = model.data_preparator.get_known_items_sorted_internal_ids()
     items[known.convert_to_external(internal).astype(np.int64)] = vectors.numpy()[internal]
     np.savez(folder / FACTORS, users=users.numpy(), requests=asked.user_id_map.external_ids.astype(np.int64), items=items)
 
 
-def _dataset(user: Any, item: Any, time: Any) -> Any:
+def _dataset(user: Any, item: Any) -> Any:
+    """Events in order of time."""
+    import numpy as np
     import pandas as pd
     from rectools import Columns
     from rectools.dataset import Dataset
 
-    when = pd.to_datetime(time, unit="s")
+    when = pd.to_datetime(np.arange(len(user), dtype=np.int64), unit="s")
     return Dataset.construct(pd.DataFrame({Columns.User: user, Columns.Item: item, Columns.Weight: 1.0, Columns.Datetime: when}))
 
 

@@ -8,6 +8,8 @@ an environment of its own, whose Python the setting `evaluate.rectools` names (`
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -22,6 +24,7 @@ from timerec.evaluation.protocol import Requests
 from timerec.schema import DataError
 
 LENGTH = 100  # latest items of a user that are read
+BATCH = 128  # sequences a step
 UNKNOWN = -1e6  # score of an item without an event before the cut: below all others
 
 
@@ -45,34 +48,44 @@ def check_python(python: str) -> None:
 
 
 class SASRec(Factors):
-    """Weights are fitted before the cut; the user's vector follows the log."""
+    """Weights are fitted before the cut; the user's vector follows the log.
+
+    RecTools learns from the latest items of each sequence alone, so a long history is cut into several sequences. Events of one
+    second are in a random order: in that of their ids they would tell which id is likely to come next.
+    """
 
     name = "sasrec"
     title = "SASRec (RecTools)"
 
     def __init__(self, python: str, seed: int = 17) -> None:
         self.grid: list[dict[str, float]] = [
-            {"factors": 64.0, "blocks": 2.0, "epochs": 20.0, "dropout": 0.2},
-            {"factors": 64.0, "blocks": 2.0, "epochs": 50.0, "dropout": 0.4},
+            {"factors": 64.0, "blocks": 2.0, "steps": 1500.0, "dropout": 0.2},
+            {"factors": 64.0, "blocks": 2.0, "steps": 4000.0, "dropout": 0.3},
         ]
-        self._python, self._seed = python, seed
+        # not resolved: the python of an environment is a link
+        self._python, self._seed = os.path.abspath(python) if os.sep in python else python, seed
 
     def fit(self, log: History, cut: int, **params: float) -> None:
-        """`factors` of user and item; transformer `blocks`; `epochs`; `dropout`."""
+        """`factors` of user and item; transformer `blocks`; `steps` of BATCH sequences; `dropout`."""
         self.follow(log, cut)
         self._folder = tempfile.TemporaryDirectory(prefix="timerec-sasrec-")
         self._answered: Requests | None = None
-        used = log.time < cut
-        np.savez(self._path(rectools_process.EVENTS), user=log.user[used], item=log.item[used], time=log.time[used])
-        settings = {**params, "length": LENGTH, "items": log.n_items, "seed": self._seed}
+        sequence, item = sequences(log, cut, self._seed)
+        np.savez(self._path(rectools_process.EVENTS), sequence=sequence, item=item)
+        batches = -(-len(np.unique(sequence)) // BATCH)
+        shape = {"length": LENGTH, "items": log.n_items, "batch": BATCH, "epochs": -(-int(params["steps"]) // batches)}
+        settings = {**params, **shape, "seed": self._seed}
         self._path(rectools_process.SETTINGS).write_text(json.dumps(settings))
         self._run("fit")
 
     def factors(self, requests: Requests) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """As of each request; zeros of who has no history. The last column holds UNKNOWN where an item is not known."""
         if self._answered is not requests:
-            asked = zip(requests.user, requests.time, strict=True)
-            histories = [self.log.before(user, time)[0][-LENGTH:] for user, time in asked]
+            rng = np.random.default_rng(self._seed)
+            histories = []
+            for user, time in zip(requests.user, requests.time, strict=True):
+                items, when = self.log.before(user, time)
+                histories.append(items[np.lexsort((rng.random(len(items)), when))][-LENGTH:])
             size = [len(x) for x in histories]
             item = np.concatenate([np.zeros(0, np.int32), *histories])
             np.savez(self._path(rectools_process.HISTORIES), request=np.repeat(np.arange(len(requests)), size), item=item)
@@ -95,4 +108,22 @@ class SASRec(Factors):
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=self._folder.name)
         if done.returncode:
             said = (done.stderr.strip().splitlines() or ["without a word"])[-1]
+            if done.returncode < 0:
+                said = f"it was ended by {signal.Signals(-done.returncode).name}, perhaps for want of memory"
             raise DataError(f"setting evaluate.peers: sasrec ended with code {done.returncode} in '{step}': {said}")
+
+
+def sequences(log: History, cut: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Events before the cut as sequences of at most LENGTH + 1: number of the sequence and item, both [N], the oldest first.
+
+    A user's latest sequence is full where the history is long enough.
+    """
+    used = log.time < cut
+    user, item, time = log.user[used], log.item[used], log.time[used]
+    order = np.lexsort((np.random.default_rng(seed).random(len(user)), time, user))
+    user, item = user[order], item[order]
+    last = np.searchsorted(user, user, side="right")  # behind each user's events
+    back = (last - 1 - np.arange(len(user))) // (LENGTH + 1)
+    opens = np.ones(len(user), bool)
+    opens[1:] = (user[1:] != user[:-1]) | (back[1:] != back[:-1])
+    return np.cumsum(opens) - 1, item
