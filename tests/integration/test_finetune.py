@@ -21,6 +21,7 @@ from timerec.pipeline.encode import encode
 from timerec.pipeline.finetune import finetune
 from timerec.pipeline.forecast import forecast
 from timerec.pipeline.prepare import prepare
+from timerec.training import rules
 
 
 @pytest.fixture(scope="module")
@@ -114,3 +115,15 @@ def test_both_kinds_of_fusion_train(stages: Path, tmp_path: Path, kind: str) -> 
     config.fusion.kind, config.train.epochs, config.train.requests = kind, 1, 200  # type: ignore[assignment]
     _finetune(stages, tmp_path, config)
     assert json.loads((tmp_path / "shape.json").read_text())["fusion"]["kind"] == kind
+
+
+@pytest.mark.parametrize("small", [True, False])
+def test_the_last_segment_of_a_large_log_has_twice_the_requests(
+    stages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small: bool
+) -> None:
+    config = _config(stages, workers=1)
+    config.train.epochs, config.train.requests = 1, 64
+    if not small:
+        monkeypatch.setattr(rules, "SMALL", 0)
+    found = _finetune(stages, tmp_path, config)
+    assert (found["requests_a_segment"], found["last_requests"]) == (64, 64 if small else 128)

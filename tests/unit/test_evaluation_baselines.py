@@ -160,6 +160,7 @@ def test_tuning_takes_the_best_of_validation_and_fits_up_to_the_test():
     assert len(set(expected)) == 4
     assert tuned.params == baseline.grid[int(np.argmax(expected))]
     assert baseline.window == tuned.params["window"]
+    assert set(tuned.seconds) == {"tuning", "fit"} and min(tuned.seconds.values()) > 0
     assert np.array_equal(baseline.popularity, history.popularity(TEST))
 
 

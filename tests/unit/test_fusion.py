@@ -7,6 +7,7 @@ from itertools import pairwise, permutations
 import pytest
 import torch
 
+from timerec.fusion import standardise
 from timerec.fusion.explain import shapley
 from timerec.fusion.fuse import GROUPS, Fusion
 from timerec.fusion.head import DenseHead
@@ -142,7 +143,9 @@ def test_places_tell_the_share_of_training_candidates_below():
         skewed - (share - 0.5) * UNIFORM
     ).abs().max() < UNIFORM / BINS  # right but for its place in the bin, whatever the scale
     torch.testing.assert_close(place.mean((0, 1)), torch.zeros(3), atol=1e-3, rtol=0)
-    assert len(place[..., 1].unique()) == 2 and place[features[..., 1] == 4, 1].min() > place[features[..., 1] == 0, 1].max()
+    assert len(place[..., 1].unique()) == 2  # sixteenths of one value are not counted: the two are one bin apart
+    apart = place[features[..., 1] == 4, 1].min() - place[features[..., 1] == 0, 1].max()
+    assert float(apart) == pytest.approx(UNIFORM / BINS)
     assert not place[..., 2].any()  # a feature that never differs says nothing
     far = torch.tensor([[[-1e9, -1e9, -1e9], [1e9, 1e9, 1e9]]])
     outside = scale(far, far[:, 1])[2]
@@ -167,8 +170,29 @@ def test_places_of_all_thirds_are_the_definition_in_plain_words():
                 torch.testing.assert_close(place[b, c, f], expected, atol=1e-5, rtol=1e-4)
 
 
-def test_places_of_many_features_are_measured():
-    wide = torch.randn(60, 100, 3000)  # more values than torch.quantile takes at once
-    scale = Standardise(3000)
+def test_scales_read_no_padding_and_quantiles_rows_from_everywhere(monkeypatch):
+    torch.manual_seed(4)
+    real = torch.randn(400, 2).sort(0).values
+    best = torch.full((1, 2), 3.0)
+    alone = Standardise(2)
+    alone.fit(real[None], torch.ones(1, 400, dtype=torch.bool), best)
+    padded = torch.full((1, 1000, 2), 1e9)
+    mask = torch.zeros(1, 1000, dtype=torch.bool)
+    mask[0, torch.randperm(1000)[:400].sort().values] = True
+    padded[mask] = real
+    other = Standardise(2)
+    other.fit(padded, mask, best)
+    for name, value in alone.named_buffers():
+        torch.testing.assert_close(getattr(other, name), value)
+    monkeypatch.setattr(standardise, "ROWS", 100)
+    some = Standardise(2)
+    some.fit(padded, mask, best)
+    assert (some.quantiles - alone.quantiles)[:, 1:-1].abs().max() < 0.1
+
+
+def test_places_of_many_features_are_measured(monkeypatch):
+    wide = torch.randn(60, 100, 2800)  # more values than torch.quantile takes at once
+    scale = Standardise(2800)
+    monkeypatch.setattr(scale, "_places", lambda features: torch.zeros(*features.shape))  # of which there would be many
     scale.fit(wide, torch.ones(60, 100, dtype=torch.bool), wide.amax(1))
     assert (scale.quantiles.diff(dim=1) > 0).all()

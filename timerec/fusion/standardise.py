@@ -15,9 +15,10 @@ class Standardise(nn.Module):
     """Three views of the features [B, C, F] of candidates, each centred: a zero stands for the average of the training data.
 
     A level says how many deviations a feature lies from its mean, a distance how far it falls short of the request's best
-    candidate. A place says how many sixteenths of the training candidates lie below, those that are all of one value not counted,
-    and is told in a line between quantiles: what is crowded on the scale of levels is spread out here, which trees have from their cuts and a dense layer has not (Gorishniy, Rubachev and
-    Babenko, "On Embeddings for Numerical Features in Tabular Deep Learning", NeurIPS 2022, who give each bin a column).
+    candidate. A place says how many sixteenths of the training candidates lie below, those that are all of one value not
+    counted, in a line between quantiles: what is crowded on the scale of levels is spread out here, which trees have from their
+    cuts and a dense layer has not (Gorishniy, Rubachev and Babenko, "On Embeddings for Numerical Features in Tabular Deep
+    Learning", NeurIPS 2022, who give each bin a column).
     """
 
     mean: Tensor
