@@ -118,6 +118,14 @@ def test_bad_bundles_and_requests(timerec, data: Path, tmp_path: Path) -> None:
     assert not out.exists()
 
 
+def test_a_peer_or_baseline_that_is_missing_is_told_before_anything_is_done(timerec, data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    words = ("run", "--data", data, "--out", out)
+    refused(timerec(*words, "--set", "evaluate.peers=[sasrec]"), "make rectools")
+    refused(timerec(*words, "--set", "evaluate.baselines=['no_such_module:here']"), "no_such_module")
+    assert not (out / "prepared").exists()
+
+
 def test_wrong_use(timerec, tmp_path: Path) -> None:
     refused(timerec("run", "--data", tmp_path), "--out")
     refused(timerec("dance"), "dance")
