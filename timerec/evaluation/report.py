@@ -40,7 +40,7 @@ from markupsafe import Markup
 from timerec.clock import DAY, HOUR
 from timerec.evaluation import charts, charts_findings
 from timerec.evaluation.ablation import TITLES, ablation_words, time_words
-from timerec.evaluation.words import findings_words
+from timerec.evaluation.words import findings_words, inside
 
 REQUIRED = ("name", "k", "split", "fit", "protocol", "systems", "paired", "data", "config")
 NAMES = {
@@ -96,7 +96,7 @@ def headline(results: dict[str, Any]) -> dict[str, Any]:
     ends = (difference["low"], difference["high"])
     sentence = (
         f"{model['title']} reaches {metric_title(metric)} {ours['mean']:.4f} (95 % interval {_span(ours)}) on "
-        f"{results['protocol']['requests']:,} test requests; the best tuned baseline, {best['title'].lower()}, reaches "
+        f"{results['protocol']['requests']:,} test requests; the best tuned baseline, {inside(best['title'])}, reaches "
         f"{theirs['mean']:.4f} ({_span(theirs)}). {words} {size:.4f}"
         f"{_relative(difference['difference'], theirs['mean'], verdict)} "
         f"(interval of the difference {_signed(ends[0])} to {_signed(ends[1])})."

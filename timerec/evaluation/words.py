@@ -33,6 +33,16 @@ def findings_words(found: Entry, k: int, baseline: str) -> dict[str, list[str]]:
     return {name: words(found[name]) for name, words in said.items() if found.get(name)}
 
 
+def inside(title: str) -> str:
+    """A system's title within a sentence.
+
+    >>> inside("Decayed popularity"), inside("LightGBM LambdaRank"), inside("EASE + personal frequency")
+    ('decayed popularity', 'LightGBM LambdaRank', 'EASE + personal frequency')
+    """
+    first = title.partition(" ")[0]
+    return title[:1].lower() + title[1:] if first[1:].islower() else title
+
+
 def _shares(part: Entry, k: int) -> str:
     ranked = sorted(part["groups"].items(), key=lambda pair: -pair[1])
     first, *rest = [f"{MEANING[name]} {100 * share:.0f}\u00a0%" for name, share in ranked]
@@ -43,7 +53,7 @@ def _shares(part: Entry, k: int) -> str:
 
 
 def _against(rows: list[Entry], baseline: str) -> list[str]:
-    said, name = [], baseline.lower()
+    said, name = [], inside(baseline)
     segments = [row for row in rows if row["of"] != "week"]
     for verdict in ("behind", "ahead"):
         chosen = sorted((row for row in segments if row["verdict"] == verdict), key=lambda row: -abs(row["difference"]))
