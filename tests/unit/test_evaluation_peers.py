@@ -174,21 +174,18 @@ def test_sequences_are_the_events_before_the_cut_in_windows_and_ties_in_a_random
     assert (sequences(history, n - 10, 4)[1][known:] != tied).any()
 
 
-def test_sasrec_that_is_killed_names_the_signal(tmp_path, monkeypatch):
-    program = tmp_path / "program.py"
-    program.write_text("import os\nos.kill(os.getpid(), 9)")
-    monkeypatch.setattr(rectools_process, "__file__", str(program))
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("raise SystemExit('out of memory')", "ended with code 1 in 'fit': out of memory"),
+        ("import os\nos.kill(os.getpid(), 9)", "ended by SIGKILL"),
+    ],
+)
+def test_sasrec_that_fails_says_why_in_one_sentence(tmp_path, monkeypatch, program, said):
+    (tmp_path / "program.py").write_text(program)
+    monkeypatch.setattr(rectools_process, "__file__", str(tmp_path / "program.py"))
     baseline = SASRec(sys.executable)
-    with pytest.raises(DataError, match="ended by SIGKILL"):
-        baseline.fit(History(*random_log(7), N_USERS, N_ITEMS, True), TEST, **baseline.grid[0])
-
-
-def test_sasrec_that_fails_says_why_in_one_sentence(tmp_path, monkeypatch):
-    program = tmp_path / "program.py"
-    program.write_text("raise SystemExit('out of memory')")
-    monkeypatch.setattr(rectools_process, "__file__", str(program))
-    baseline = SASRec(sys.executable)
-    with pytest.raises(DataError, match="ended with code 1 in 'fit': out of memory"):
+    with pytest.raises(DataError, match=said):
         baseline.fit(History(*random_log(7), N_USERS, N_ITEMS, True), TEST, **baseline.grid[0])
 
 
