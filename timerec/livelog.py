@@ -1,8 +1,8 @@
 """The log of a running system: grows event by event, and equals `timerec.eventlog.build` of the same events bit for bit.
 
-Slabs have slack: a full one moves to the end of its arena with twice the room, and its old place is never used again, so
-that what still points there reads the same numbers. `build` orders the events of one second by user and item, whoever
-came first. Therefore the newest second is taken back and entered anew with each of its events; older seconds never change.
+Slabs have slack: a full one moves to the end of its arena with twice the room, and its old place is never used again.
+`build` orders the events of one second by user and item, whoever came first, and late events belong where their time says.
+Therefore everything from the second of the oldest new event on is taken back and entered anew; earlier seconds never change.
 """
 
 from __future__ import annotations
@@ -38,16 +38,6 @@ class LiveLog:
             "item": _Slabs(_ITEM, log.item_size),
             "category": _Slabs(_CATEGORY, log.category_size),
         }
-        size = int(log.tape_size[0])
-        self._second = int(log.tape_time[size - 1]) if size else -NEVER
-        newest = log.tape_occurrence[np.searchsorted(log.tape_time[:size], self._second) : size]
-        user = log.occurrence_user[newest]
-        place = log.user_start[user] + log.occurrence_rank[newest]
-        order = np.argsort(place, kind="stable")
-        self._newest = (
-            list(user[order]), list(log.event_item[place[order]]),
-            list(log.event_value[place[order]]), list(log.event_weight[place[order]]), list(log.event_kind[place[order]]),
-        )  # fmt: skip
 
     @classmethod
     def empty(
@@ -117,40 +107,71 @@ class LiveLog:
         return self._items - 1
 
     def append(self, user: int, item: int, time: int, value: float = 1.0, weight: float = 1.0, kind: int = -1) -> None:
-        """Enter one event: amortised constant time, and a scan of the user's history and of the events of the same second.
+        """Enter one event, as `enter` does."""
+        columns = (np.array([user]), np.array([item]), np.array([time]), np.array([value]), np.array([weight]), np.array([kind]))
+        self.enter(*columns)
+
+    def enter(
+        self,
+        user: NDArray[np.integer],
+        item: NDArray[np.integer],
+        time: NDArray[np.integer],
+        value: NDArray[np.floating],
+        weight: NDArray[np.floating],
+        kind: NDArray[np.integer],
+    ) -> None:
+        """Enter k events, in any order and late ones too.
+
+        Each costs a scan of its user's history, and once for all of them what lies behind the oldest of them is entered anew:
+        for events in order of time that is the newest second.
 
         Two events of the same user, item and second stand in the order of their kinds, of one kind in that in which they came.
 
         Args:
-            time: unix seconds, not before the newest event.
-            kind: place among the kinds that are told apart, -1 of all others.
+            user, item: known indices [k].
+            time: unix seconds [k].
+            value, weight: [k].
+            kind: [k] place among the kinds that are told apart, -1 of all others.
 
         Raises:
-            ValueError: the event is older than the newest one, its user or item is unknown, or its kind is no place.
+            ValueError: a user or item is unknown, or a kind is no place; then nothing is entered.
         """
-        if time < self._second:
-            raise ValueError(f"events must arrive in order of time: {time} comes after {self._second}")
-        if not (0 <= user < self._users and 0 <= item < self._items):
-            raise ValueError(f"user {user} or item {item} is unknown: add it first")
-        if not -1 <= kind <= np.iinfo(np.int8).max:
-            raise ValueError(f"kind {kind} is no place among the kinds that are told apart")
-        if time > self._second:
-            self._second, self._newest = time, ([], [], [], [], [])
-        for kept, entry in zip(self._newest, (user, item, value, weight, kind), strict=True):
-            kept.append(entry)
-        category = int(self._arrays["item_category"][item])
-        for name, key in (("user", user), ("item", item), ("category", category)):
-            self._slabs[name].reserve(self._arrays, name, key)
-        size = len(self) + 1
+        self._check(user, item, kind)
+        if not len(time):
+            return
+        for name, keys in (("user", user), ("item", item), ("category", self._arrays["item_category"][item])):
+            for key, more in zip(*np.unique(keys, return_counts=True), strict=True):
+                self._slabs[name].reserve(self._arrays, name, int(key), int(more))
+        size = len(self)
         for name in _TAPE:
-            self._arrays[name] = _with_room(self._arrays[name], size)
+            self._arrays[name] = _with_room(self._arrays[name], size + len(time))
         for name in ("top_item", "top_score"):
-            self._arrays[name] = _with_room(self._arrays[name], size // CHECKPOINT + 1)
-        users, items, values, weights, kinds = self._newest
-        _enter_second(
-            EventLog(**self._arrays), np.array(users, np.int64), np.array(items, np.int64),
-            np.array(values, np.float32), np.array(weights, np.float32), np.array(kinds, np.int8), time,
-        )  # fmt: skip
+            self._arrays[name] = _with_room(self._arrays[name], (size + len(time)) // CHECKPOINT + 1)
+        known = int(np.searchsorted(self._arrays["tape_time"][:size], np.min(time)))
+        again = [
+            np.concatenate([old, new]).astype(old.dtype)
+            for old, new in zip(self._behind(known), (user, item, time, value, weight, kind), strict=True)
+        ]
+        order = np.lexsort((again[5], again[1], again[0], again[2]))
+        _enter(EventLog(**self._arrays), known, *(column[order] for column in again))
+
+    def _check(self, user: NDArray[np.integer], item: NDArray[np.integer], kind: NDArray[np.integer]) -> None:
+        strange = (user < 0) | (user >= self._users) | (item < 0) | (item >= self._items)
+        if strange.any():
+            row = int(np.argmax(strange))
+            raise ValueError(f"user {user[row]} or item {item[row]} is unknown: add it first")
+        odd = (kind < -1) | (kind > np.iinfo(np.int8).max)
+        if odd.any():
+            raise ValueError(f"kind {kind[np.argmax(odd)]} is no place among the kinds that are told apart")
+
+    def _behind(self, known: int) -> list[NDArray]:
+        """User, item, time, value, weight and kind of all events but the first `known`, in order of time."""
+        log = EventLog(**self._arrays)
+        occurrence = log.tape_occurrence[known : len(self)]
+        user = log.occurrence_user[occurrence]
+        place = log.user_start[user] + log.occurrence_rank[occurrence]
+        told = (log.event_item, log.event_time, log.event_value, log.event_weight, log.event_kind)
+        return [user, *(column[place] for column in told)]
 
     def packed(self) -> EventLog:
         """A copy without gaps, equal in every array to what `build` makes of the same events."""
@@ -178,12 +199,12 @@ class _Slabs:
     def add(self, key: int) -> None:
         self._room = _with_room(self._room, key + 1)
 
-    def reserve(self, arrays: dict[str, NDArray], view: str, key: int) -> None:
-        """Make room for one more event in the slab of `key`."""
+    def reserve(self, arrays: dict[str, NDArray], view: str, key: int, more: int) -> None:
+        """Make room for `more` events in the slab of `key`."""
         start, size = arrays[f"{view}_start"], int(arrays[f"{view}_size"][key])
-        if size < self._room[key]:
+        if size + more <= self._room[key]:
             return
-        room, old, new = max(ROOM, 2 * size), int(start[key]), self._used
+        room, old, new = max(ROOM, 2 * size, size + more), int(start[key]), self._used
         for name in self.columns:
             array = arrays[name] = _with_room(arrays[name], new + room)
             array[new : new + size] = array[old : old + size]
@@ -199,26 +220,24 @@ def _with_room(array: NDArray, n: int) -> NDArray:
     return larger
 
 
-@njit(cache=True)
-def _enter_second(log, user, item, value, weight, kind, time):
-    """Enter the k events of the newest second, all but the last of which are in the log already.
+@njit(cache=True, nogil=True)
+def _enter(log, known, user, item, time, value, weight, kind):
+    """Take back all events but the first `known`, and enter n events behind these, in their order.
 
     Args:
-        user, item: int64 [k]; value, weight: float32 [k]; kind: int8 [k]; time: unix seconds of all of them.
+        user, item: int32 [n]; time: int64 [n] unix seconds; value, weight: float32 [n]; kind: int8 [n].
     """
-    k = len(user)
-    for e in range(k - 1):
-        log.user_size[user[e]] -= 1
-        log.item_size[item[e]] -= 1
-        log.category_size[log.item_category[item[e]]] -= 1
-    log.tape_size[0] -= k - 1
-    known = log.tape_size[0]
-    by_kind = np.argsort(kind, kind="mergesort")
-    for e in by_kind[np.argsort(((user << 32) | item)[by_kind], kind="mergesort")]:
-        rank, gap, visits = _enter_user(log, user[e], item[e], value[e], weight[e], kind[e], time)
-        place = _enter_item(log, item[e], user[e], rank, gap, visits, value[e], weight[e], time)
-        _enter_category(log, log.item_category[item[e]], weight[e], time)
-        _enter_tape(log, item[e], place, weight[e], time)
+    for j in range(known, log.tape_size[0]):
+        taken = log.tape_item[j]
+        log.user_size[log.occurrence_user[log.tape_occurrence[j]]] -= 1
+        log.item_size[taken] -= 1
+        log.category_size[log.item_category[taken]] -= 1
+    log.tape_size[0] = known
+    for e in range(len(user)):
+        rank, gap, visits = _enter_user(log, user[e], item[e], value[e], weight[e], kind[e], time[e])
+        place = _enter_item(log, item[e], user[e], rank, gap, visits, value[e], weight[e], time[e])
+        _enter_category(log, log.item_category[item[e]], weight[e], time[e])
+        _enter_tape(log, item[e], place, weight[e], time[e])
     for mark in range(known // CHECKPOINT + 1, log.tape_size[0] // CHECKPOINT + 1):
         log.top_item[mark] = log.top_item[mark - 1]
         log.top_score[mark] = log.top_score[mark - 1]
