@@ -149,17 +149,24 @@ class Bundle:
         """The state on the bundle's own log; the arrays of the log are built under `work`."""
         shutil.copytree(self.path / LOG, work, dirs_exist_ok=True)
         write_log(work)
-        arrays: dict[str, Any] = load_file(self.path / FORECASTS)
-        features = ForecastFeatures(**arrays, **self.head["forecast"])
-        state, renewed = open_state(work, self.text(), features, *self.tables()), self.renewed()
+        state, renewed = open_state(work, self.text(), self.forecasts(), *self.tables()), self.renewed()
         return state if renewed is None else replace(state, text=renewed)
+
+    def forecasts(self) -> ForecastFeatures:
+        """What the forecaster said of every step of the bundle's own log."""
+        arrays: dict[str, Any] = load_file(self.path / FORECASTS)
+        return ForecastFeatures(**arrays, **self.head["forecast"])
 
     def tables(self) -> tuple[Similar, Reducer]:
         """Item-to-item weights (in the bundle's item order) and the text reducer."""
         return load_tables(self.path)
 
-    def model(self, state: State, weights: Path | None = None) -> JointModel:
-        """The joint model, ready to score on `state`; with other `weights` than its own where given."""
+    def model(self, state: State, weights: Path | None = None, stranger: bool = False) -> JointModel:
+        """The joint model, ready to score on `state`; with other `weights` than its own where given.
+
+        Args:
+            stranger: behind the catalogue it has one item more, which stands for all that are in no table.
+        """
         shape = dict(self.head["shape"])
         names = shape.pop("category_names")
         model = JointModel(Shape(**shape))
@@ -174,7 +181,11 @@ class Bundle:
         identity = np.zeros(state.log.n_items, np.int64)
         if known is not None:
             identity = place_of(state.items[Columns.ITEM], known) + 1
-        model.attach(state.text, category_indices(state.items, names), identity)
+        text, category = state.text, category_indices(state.items, names)
+        if stranger:
+            text, identity = np.concatenate([text, np.zeros((1, text.shape[1]), text.dtype)]), np.append(identity, 0)
+            category = np.append(category, names.index("") + 1 if "" in names else 0)
+        model.attach(text, category, identity)
         return model.eval()
 
 

@@ -13,12 +13,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from timerec.cli_serve import serve, serve_key
 from timerec.config import Config, load_config
 from timerec.schema import DataError
 
 app = typer.Typer(help="Recommendations that know what time it is.", no_args_is_help=True, add_completion=False)
 data_app = typer.Typer(help="Make a data set directory: packaged real data, or generated data.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+app.command("serve")(serve)
+app.command("serve-key")(serve_key)
 console = Console(stderr=True)
 STAGES = 6
 

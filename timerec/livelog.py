@@ -76,7 +76,7 @@ class LiveLog:
     def add_user(self) -> int:
         """Index of a new user, who has no events."""
         for name in ("user_start", "user_size"):
-            self._arrays[name] = _with_room(self._arrays[name], self._users + 1)
+            self._arrays[name] = with_room(self._arrays[name], self._users + 1)
         self._slabs["user"].add(self._users)
         self._users += 1
         return self._users - 1
@@ -94,14 +94,14 @@ class LiveLog:
         if not 0 <= category <= self._categories:
             raise ValueError(f"category {category} of a new item leaves a gap: {self._categories} categories are known")
         for name in _CATALOGUE:
-            self._arrays[name] = _with_room(self._arrays[name], self._items + 1)
+            self._arrays[name] = with_room(self._arrays[name], self._items + 1)
         self._arrays["item_category"][self._items] = category
         self._arrays["listed"][self._items] = listed
         self._slabs["item"].add(self._items)
         self._items += 1
         if category == self._categories:
             for name in ("category_start", "category_size"):
-                self._arrays[name] = _with_room(self._arrays[name], category + 1)
+                self._arrays[name] = with_room(self._arrays[name], category + 1)
             self._slabs["category"].add(category)
             self._categories += 1
         return self._items - 1
@@ -144,9 +144,9 @@ class LiveLog:
                 self._slabs[name].reserve(self._arrays, name, int(key), int(more))
         size = len(self)
         for name in _TAPE:
-            self._arrays[name] = _with_room(self._arrays[name], size + len(time))
+            self._arrays[name] = with_room(self._arrays[name], size + len(time))
         for name in ("top_item", "top_score"):
-            self._arrays[name] = _with_room(self._arrays[name], (size + len(time)) // CHECKPOINT + 1)
+            self._arrays[name] = with_room(self._arrays[name], (size + len(time)) // CHECKPOINT + 1)
         known = int(np.searchsorted(self._arrays["tape_time"][:size], np.min(time)))
         again = [
             np.concatenate([old, new]).astype(old.dtype)
@@ -173,6 +173,34 @@ class LiveLog:
         told = (log.event_item, log.event_time, log.event_value, log.event_weight, log.event_kind)
         return [user, *(column[place] for column in told)]
 
+    def lend(
+        self,
+        user: int,
+        item: NDArray[np.integer],
+        time: NDArray[np.integer],
+        value: NDArray[np.floating],
+        weight: NDArray[np.floating],
+        kind: NDArray[np.integer],
+    ) -> None:
+        """Give a user without events a history that no item, category or trend knows of; without events it is taken back.
+
+        Arguments are as in `enter`.
+
+        Raises:
+            ValueError: an item is unknown, or a kind is no place.
+        """
+        self._check(np.full(len(item), user), item, kind)
+        order = np.lexsort((kind, item, time))
+        self._arrays["user_size"][user] = 0
+        self._slabs["user"].reserve(self._arrays, "user", user, len(item))
+        start = int(self._arrays["user_start"][user])
+        place = slice(start, start + len(item))
+        told = (item, time, value, weight, kind, np.cumsum(np.diff(time[order], prepend=time[order][:1]) > 0))
+        names = ("event_item", "event_time", "event_value", "event_weight", "event_kind", "event_basket")
+        for name, column in zip(names, told, strict=True):
+            self._arrays[name][place] = column if name == "event_basket" else column[order]
+        self._arrays["user_size"][user] = len(item)
+
     def packed(self) -> EventLog:
         """A copy without gaps, equal in every array to what `build` makes of the same events."""
         arrays = self.log._asdict()
@@ -197,7 +225,7 @@ class _Slabs:
         self.columns, self._room, self._used = columns, np.array(size), int(size.sum())
 
     def add(self, key: int) -> None:
-        self._room = _with_room(self._room, key + 1)
+        self._room = with_room(self._room, key + 1)
 
     def reserve(self, arrays: dict[str, NDArray], view: str, key: int, more: int) -> None:
         """Make room for `more` events in the slab of `key`."""
@@ -206,12 +234,12 @@ class _Slabs:
             return
         room, old, new = max(ROOM, 2 * size, size + more), int(start[key]), self._used
         for name in self.columns:
-            array = arrays[name] = _with_room(arrays[name], new + room)
+            array = arrays[name] = with_room(arrays[name], new + room)
             array[new : new + size] = array[old : old + size]
         start[key], self._room[key], self._used = new, room, new + room
 
 
-def _with_room(array: NDArray, n: int) -> NDArray:
+def with_room(array: NDArray, n: int) -> NDArray:
     """The array itself where it holds n rows, else a copy of at least twice the length, filled up with zeros."""
     if n <= len(array):
         return array

@@ -20,6 +20,7 @@ from timerec.fusion.fuse import GROUPS, Fusion
 from timerec.fusion.head import DenseHead
 from timerec.fusion.standardise import LIMIT, Standardise
 
+REMEMBERED = 8192  # item vectors computed at once
 ID_DROPOUT = 0.1  # share of item ids hidden in training, so that an item never seen in training is no stranger
 
 
@@ -38,6 +39,14 @@ class Inputs(NamedTuple):
 
     def to(self, device: torch.device) -> Inputs:
         return Inputs(*(tensor.to(device, non_blocking=True) for tensor in self))
+
+
+class Read(NamedTuple):
+    """What the history encoder says of B requests, to be matched with any candidates."""
+
+    user: Tensor  # [B, width] state of the user
+    events: Tensor  # [B, L, width] keys of the latest events
+    taken: Tensor  # bool [B, L], False where padded; without any event nothing matches
 
 
 def inputs(batch: Batch) -> Inputs:
@@ -128,6 +137,7 @@ class JointModel(nn.Module):
                     part.requires_grad_(False)
         for name in ("text", "category", "identity"):
             self.register_buffer(name, torch.empty(0), persistent=False)
+        self.vectors: Tensor | None = None  # of the whole catalogue, where `remember` was called
 
     def attach(self, text: NDArray[np.float32], category: NDArray[np.int64], identity: NDArray[np.int64]) -> None:
         """Give the model the catalogue it works on.
@@ -140,6 +150,14 @@ class JointModel(nn.Module):
         self.text = torch.as_tensor(np.ascontiguousarray(text), device=device)
         self.category = torch.as_tensor(np.array(category) * ("category" not in self.without), device=device)
         self.identity = torch.as_tensor(np.array(identity), device=device)
+        self.vectors = None
+
+    @torch.inference_mode()
+    def remember(self) -> None:
+        """Compute the vectors of the whole catalogue once, and let the texts go: for scoring only, until the next `attach`."""
+        items = torch.arange(len(self.category), device=self.category.device)
+        self.vectors = torch.cat([self.item_vectors(part) for part in items.split(REMEMBERED)])
+        self.text = self.text[:0]
 
     def fit_scales(self, x: Inputs) -> None:
         """Measure the scales of features and context on a sample of training requests."""
@@ -149,6 +167,8 @@ class JointModel(nn.Module):
 
     def item_vectors(self, items: Tensor, text: Tensor | None = None) -> Tensor:
         """Vectors [n, width] of items [n]; `text` [n, shape.text] replaces the attached text vectors."""
+        if self.vectors is not None and text is None:
+            return self.vectors[items]
         vector = self.from_category(self.category[items])
         if self.from_text is not None:
             vector = vector + self.from_text(self.text[items] if text is None else text)
@@ -159,54 +179,72 @@ class JointModel(nn.Module):
             vector = vector + self.from_id(identity)
         return self.item_norm(vector)
 
-    def groups(self, x: Inputs, live: tuple[Tensor, Tensor] | None = None) -> dict[str, Tensor]:
+    def groups(self, x: Inputs, live: tuple[Tensor, Tensor] | None = None, read: Read | None = None) -> dict[str, Tensor]:
         """Standardised inputs of each group, [B, C, width], context [B, 1, width].
 
         Args:
             live: item indices [n], ascending, and their text vectors [n, text], computed by a language model in training;
                 they take the place of the attached vectors.
+            read: what `read` found elsewhere; without it the histories of `x` are read.
         """
         views = self.standardise(x.features, x.best)
-        context = ((x.context - self.context_mean) / self.context_scale).clamp(-LIMIT, LIMIT) * self.kept_context
+        context = self._context(x.context)
         if self.shape.dropped:
             views = tuple(view * self.kept for view in views)
         result = {}
         for name, span in self.spans.items():
             parts = [view[..., span] for view in views]
-            result[name] = torch.cat([*parts, self._matches(x, context, live)] if name == "taste" else parts, -1)
+            result[name] = torch.cat([*parts, self._matches(x, context, live, read)] if name == "taste" else parts, -1)
         result["context"] = context[:, None, :]
         return result
 
-    def forward(self, x: Inputs, live: tuple[Tensor, Tensor] | None = None) -> Tensor:
+    def forward(self, x: Inputs, live: tuple[Tensor, Tensor] | None = None, read: Read | None = None) -> Tensor:
         """Scores [B, C]; padded places are -inf."""
-        groups = self.groups(x, live)
+        groups = self.groups(x, live, read)
         scores = self.head(*self.fusion.join(*self.fusion.parts(groups), groups["context"]))
         return scores.float().masked_fill(~x.mask, -torch.inf)
 
-    def explain(self, x: Inputs) -> tuple[dict[str, Tensor], Tensor]:
+    def explain(self, x: Inputs, read: Read | None = None) -> tuple[dict[str, Tensor], Tensor]:
         """Shapley values [B, C] of taste, momentum, habit and context, and the baseline [B, C]: they sum to the score."""
-        return shapley(self.fusion, self.head, self.groups(x))
+        return shapley(self.fusion, self.head, self.groups(x, read=read))
 
-    def _matches(self, x: Inputs, context: Tensor, live: tuple[Tensor, Tensor] | None) -> Tensor:
+    def read(self, history: Tensor, gaps: Tensor, values: Tensor, context: Tensor) -> Read:
+        """Read histories apart from any candidates, as `Inputs` has them: [B, L] each, context [B, G]."""
+        taken = history >= 0
+        events = self.item_vectors(history.clamp(min=0).flatten()).view(*history.shape, -1)
+        return self._read(events, gaps, values, taken, self._context(context))
+
+    def nothing_read(self, requests: int) -> Read:
+        """What stands for `requests` histories that could not be read: no candidate matches."""
+        zero = self.fusion.bias.new_zeros(requests, 1, self.width)
+        return Read(zero[:, 0], zero, zero[..., 0] > 0)
+
+    def _context(self, context: Tensor) -> Tensor:
+        return ((context - self.context_mean) / self.context_scale).clamp(-LIMIT, LIMIT) * self.kept_context
+
+    def _read(self, events: Tensor, gaps: Tensor, values: Tensor, taken: Tensor, context: Tensor) -> Read:
+        user, states = self.history(events, gaps, values, taken, context)
+        return Read(user, self.key(states), taken)
+
+    def _matches(self, x: Inputs, context: Tensor, live: tuple[Tensor, Tensor] | None, read: Read | None) -> Tensor:
         """User vector · item vector, and each head's attention of the candidate to the history: [B, C, 1 + heads]."""
         if "sequence" in self.without:
             return x.features.new_zeros(*x.items.shape, 1 + self.heads)
-        taken = x.history >= 0
-        unique, place = torch.unique(torch.cat([x.items.flatten(), x.history.clamp(min=0).flatten()]), return_inverse=True)
+        told = x.items if read else torch.cat([x.items, x.history.clamp(min=0)], 1)
+        unique, place = torch.unique(told, return_inverse=True)
         vectors = self.item_vectors(unique, self._with_live(unique, live))[place]
-        batch, candidates = x.items.shape
-        item = vectors[: x.items.numel()].view(batch, candidates, -1)
-        events = vectors[x.items.numel() :].view(batch, x.history.shape[1], -1)
-        user, events = self.history(events, x.gaps, x.values, taken, context)
-        dot = (item @ user[:, :, None]) / self.width**0.5
+        item = vectors[:, : x.items.shape[1]]
+        if read is None:
+            read = self._read(vectors[:, x.items.shape[1] :], x.gaps, x.values, x.history >= 0, context)
+        dot = (item @ read.user[:, :, None]) / self.width**0.5
         size = self.width // self.heads
-        asked = self.query(item).view(batch, candidates, self.heads, size).transpose(1, 2)
-        told = self.key(events).view(batch, events.shape[1], self.heads, size).transpose(1, 2)
-        near = (asked @ told.transpose(2, 3)) / size**0.5
-        near = near.masked_fill(~taken[:, None, None, :], -1e4)
-        size_of = taken.sum(1).clamp(min=1).log()[:, None, None]
+        asked = self.query(item).unflatten(-1, (self.heads, size)).transpose(1, 2)
+        keys = read.events.unflatten(-1, (self.heads, size)).transpose(1, 2)
+        near = (asked @ keys.transpose(2, 3)) / size**0.5
+        near = near.masked_fill(~read.taken[:, None, None, :], -1e4)
+        size_of = read.taken.sum(1).clamp(min=1).log()[:, None, None]
         attention = torch.logsumexp(near, -1).transpose(1, 2) - size_of
-        attention = attention * taken.any(1)[:, None, None]
+        attention = attention * read.taken.any(1)[:, None, None]
         return torch.cat([dot, attention], -1).clamp(-LIMIT, LIMIT)
 
     def _with_live(self, items: Tensor, live: tuple[Tensor, Tensor] | None) -> Tensor | None:
@@ -224,4 +262,4 @@ def _all_but(size: int, gone: list[int]) -> Tensor:
     return kept
 
 
-__all__ = ["GROUPS", "Inputs", "JointModel", "Shape", "inputs"]
+__all__ = ["GROUPS", "Inputs", "JointModel", "Read", "Shape", "inputs"]

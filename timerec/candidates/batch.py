@@ -8,8 +8,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from timerec.candidates.order import place, stride
+from timerec.candidates.order import stride
 from timerec.candidates.pairs import Layout, Sources, Workspace, request, width
+from timerec.candidates.window import fill
 from timerec.counters import before
 
 
@@ -74,7 +75,6 @@ def _fill(
     sources, ws, users, times, extra_start, extra_item, items, count, standard, features, best, context, window, gaps, values
 ):  # fmt: skip
     log = sources.log
-    length = window.shape[1]
     for r in range(len(users)):
         extra = extra_item[extra_start[r] : extra_start[r + 1]]
         standard[r], count[r] = request(sources, ws, users[r], times[r], extra, items[r], features[r], best[r], context[r])
@@ -84,8 +84,4 @@ def _fill(
         begin = log.user_start[users[r]]
         known = before(log.event_time, begin, log.user_size[users[r]], times[r])
         step = stride(known) if sources.offer.timeless else 0
-        for k in range(min(known, length)):
-            j = begin + place(k, known, step)
-            window[r, length - 1 - k] = log.event_item[j]
-            gaps[r, length - 1 - k] = np.log1p(times[r] - log.event_time[j])
-            values[r, length - 1 - k] = np.log1p(max(log.event_value[j], 0.0))
+        fill(log, begin, known, times[r], step, window[r], gaps[r], values[r])

@@ -100,10 +100,15 @@ def layout(attributes: list[str], forecasts: list[str], kinds: Sequence[str]) ->
     return Layout(taste + habits + moment, groups, list(context.FEATURES))
 
 
-def workspace(log: EventLog, kinds: int) -> Workspace:
-    """Scratch memory for requests on `log`, of whose events `kinds` kinds are told apart."""
-    n_items, n_categories = log.n_items, len(log.category_start)
-    longest = int(log.user_size.max()) if len(log.user_size) else 0
+def workspace(log: EventLog, kinds: int, room: tuple[int, int, int] | None = None) -> Workspace:
+    """Scratch memory for requests on `log`, of whose events `kinds` kinds are told apart.
+
+    Args:
+        room: users, items and events of the longest history that it shall suffice for, and one category more than `log` has;
+            by default what `log` has.
+    """
+    n_users, n_items, longest = room or (log.n_users, log.n_items, int(log.user_size.max(initial=0)))
+    n_categories = len(log.category_start) + (room is not None)
     items, categories = min(longest, n_items) + 1, min(longest, n_categories) + 1
     width = len(log.half_lives)
     return Workspace(
@@ -114,9 +119,9 @@ def workspace(log: EventLog, kinds: int) -> Workspace:
         identity=np.arange(n_items, dtype=np.int32),
         near=np.zeros((n_items, COLUMNS), np.float32),
         touched=np.zeros(min(n_items, TOUCHED), np.int32),
-        fellow_near=np.zeros(log.n_users, np.float32),
-        fellow_ahead=np.zeros(log.n_users, np.float32),
-        fellows=np.zeros(min(log.n_users, fellows.SOURCES * fellows.TAKERS), np.int32),
+        fellow_near=np.zeros(n_users, np.float32),
+        fellow_ahead=np.zeros(n_users, np.float32),
+        fellows=np.zeros(min(n_users, fellows.SOURCES * fellows.TAKERS), np.int32),
         share_slot=np.full(n_categories, -1, np.int32),
         share_category=np.zeros(n_categories, np.int32),
         shares=np.zeros((n_categories, momentum.CATEGORY_SHARES), np.float32),

@@ -6,32 +6,30 @@ import json
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
-from timerec.clock import STEPS, step_index
+from timerec.clock import step_index
 from timerec.config import ClusterConfig, ForecasterConfig
 from timerec.data.cluster import connect
 from timerec.forecaster import backtest
 from timerec.forecaster.backtest import Predict
-from timerec.forecaster.classical import KINDS, Plan, plan
+from timerec.forecaster.classical import KINDS, plan
 from timerec.forecaster.features import ForecastFeatures, build
+from timerec.forecaster.frozen import MODEL, features_of
 from timerec.forecaster.intermittent import CLASSES, demand_classes
-from timerec.forecaster.known import attribute_columns
-from timerec.forecaster.recurrent import QUANTILES, RecurrentForecaster
+from timerec.forecaster.prepared import quiet_of, read_series
+from timerec.forecaster.recurrent import QUANTILES
 from timerec.forecaster.sample import known_active
-from timerec.forecaster.series import LARGEST, ItemSeries, quiet_for
-from timerec.schema import DataError, Prepared
+from timerec.forecaster.series import ItemSeries
+from timerec.schema import DataError
 from timerec.training.forecast_blocks import roll_blocks
 from timerec.training.forecast_loop import fit_distributed
 
-SERIES = "series.parquet"  # item int32, step int32, count float32, value float32; non-zero rows only
-FEATURES, METRICS, EXAMPLES, MODEL = "features", "metrics.json", "examples.json", "model.json"
+FEATURES, METRICS, EXAMPLES = "features", "metrics.json", "examples.json"
 CANDIDATES = ("gru", "lstm", "tsb", "croston")  # of forecaster.kind=auto: what is cheap enough to fit twice
 COMPARED = 5000  # items on which they are compared, at most
 SEED = 17
@@ -177,77 +175,9 @@ def apply(model_dir: Path, prepared: Path, until: int = 0) -> ForecastFeatures:
         DataError: the log's attributes are not those that the network reads, or statsforecast is missing.
     """
     facts = json.loads((model_dir / MODEL).read_text())
-    series = read_series(prepared, quiet=int(facts["quiet"]), until=until)
-    if facts["kind"] == "none":
-        return build(series, None)
     if facts["kind"] in KINDS:
         connect()
-        return build(series, None, roll_blocks(series, Plan(**facts["plan"]))[0])
-    model = RecurrentForecaster.load(model_dir)
-    if model.architecture.beside != series.n_beside:
-        raise DataError(
-            f"{prepared / Prepared.ATTRIBUTES}: gives {series.n_beside} columns where the forecaster reads "
-            f"{model.architecture.beside}: bring the attributes it was trained with"
-        )
-    return build(series, model)
-
-
-def quiet_of(prepared: Path) -> int:
-    """The `quiet` of a fit on this prepared directory."""
-    manifest = _manifest(prepared)
-    return quiet_for(int(manifest["n_items"]), int(manifest["n_steps"]))
-
-
-def read_series(prepared: Path, column: str = "count", quiet: int | None = None, until: int = 0) -> ItemSeries:
-    """The item series of a prepared directory.
-
-    Args:
-        quiet: steps after its last event at which a series ends, 0 for never; by default what a fit on this directory takes.
-        until: unix seconds up to which the series run at least, quiet steps included.
-
-    Raises:
-        DataError: a file is missing, unreadable or without the column, or the series are too long to be held in memory.
-    """
-    path = prepared / SERIES
-    manifest = _manifest(prepared)
-    try:
-        table = pq.read_table(path, columns=["item", "step", column])
-        item, step, y = (table.column(name).to_numpy() for name in ("item", "step", column))
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{path}, column {column}: cannot be read ({error}); run the prepare stage again") from None
-    n_items, n_steps, origin = (int(manifest[name]) for name in ("n_items", "n_steps", "origin"))
-    length = STEPS[manifest["step"]]
-    n_steps = max(n_steps, (until - origin) // length)
-    kept = quiet_for(n_items, n_steps) if quiet is None else quiet
-    series = ItemSeries.from_long(item, step, y, n_items, n_steps, origin, length, kept)
-    if len(series.y) > LARGEST:
-        raise DataError(
-            f"{path}, column step: {len(series.y):,} rows of item and {manifest['step']} are more than the {LARGEST:,} that are "
-            "held in memory; choose a longer data.step, such as day or week"
-        )
-    return replace(series, beside=_attributes(prepared / Prepared.ATTRIBUTES, series))
-
-
-def _attributes(path: Path, series: ItemSeries) -> NDArray[np.float32] | None:
-    """Columns of the dated attributes, where the log has any."""
-    if not path.exists():
-        return None
-    try:
-        table = pq.read_table(path)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read ({error}); run the prepare stage again") from None
-    item, when = table.column(Prepared.ITEM).to_numpy(), table.column(Prepared.TIME).to_numpy()
-    value = np.stack([table.column(name).to_numpy().astype(np.float32) for name in table.column_names[2:]], axis=-1)
-    return attribute_columns(series, item, when, value)
-
-
-def _manifest(prepared: Path) -> dict[str, Any]:
-    path = prepared / Prepared.MANIFEST
-    try:
-        manifest: dict[str, Any] = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read ({error}); run the prepare stage again") from None
-    return manifest
+    return features_of(model_dir, read_series(prepared, quiet=int(facts["quiet"]), until=until), roll_blocks)
 
 
 def examples(series: ItemSeries, predict: Predict | None, horizons: int, cut: int, number: int = 6) -> dict[str, Any]:

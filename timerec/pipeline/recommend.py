@@ -12,25 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pandas.api.types import is_datetime64_any_dtype as is_moment
-from safetensors.torch import load_file
 
-from timerec.bundle import ADAPTER, FORECASTER, Bundle, place_of
-from timerec.candidates.similar import remap
-from timerec.clock import DAY
+from timerec.bundle import Bundle, place_of
 from timerec.config import Config
 from timerec.data.cluster import connect
-from timerec.encoder.item_text import compose
-from timerec.encoder.peft import load_adapter_state, trainable_encoder
-from timerec.pipeline.encode import VECTORS, encode
-from timerec.pipeline.forecast import apply
+from timerec.pipeline.opened import open_data
 from timerec.pipeline.predict import answer
-from timerec.pipeline.prepare import prepare
 from timerec.schema import Columns, DataError, Prepared
-from timerec.training.sources import StateFiles
-from timerec.training.tables import save_tables
-
-YEAR = 366 * DAY
-RENEWED = "renewed.npy"
 
 
 def recommend(bundle: Path, data: Path, requests: Path, out: Path, k: int, config: Config | None = None) -> dict[str, Any]:
@@ -131,42 +119,14 @@ class _Opened:
         self._beside = out.absolute().parent
 
     def __enter__(self) -> _Opened:
-        trained = Config.model_validate(self._bundle.config)
-        self.cluster = (self._config or trained).cluster
+        self.cluster = (self._config or Config.model_validate(self._bundle.config)).cluster
         connect(self.cluster.address)
         self._beside.mkdir(parents=True, exist_ok=True)
         self._folder = tempfile.TemporaryDirectory(prefix=".timerec-", dir=self._beside)  # where all machines can read it
-        work = Path(self._folder.name)
-        prepared = work / "prepared"
-        meta = self._bundle.head["forecast"]
-        step = {3600: "hour", 86400: "day", 604800: "week"}[meta["step"]]
-        kept = "yes" if self._bundle.manifest["repeats"] else "no"
-        settings = trained.data.model_copy(update={"step": step, "repeats": kept})
-        known = self._bundle.manifest
-        # a directory may lack the bundle's test part, and needs no split to answer: any inner moment will do
-        manifest = prepare(self._data, prepared, settings, judged=False, kinds=known["kinds"])
-        if manifest["attribute_names"] != known["attribute_names"]:
-            raise DataError(
-                f"{self._data}/item_attributes: has the columns {manifest['attribute_names']} where the bundle was trained on "
-                f"{known['attribute_names']}: bring the same columns"
-            )
-        if self._latest > manifest["last"] + YEAR:
-            raise DataError(
-                f"requests, column timestamp: {self._latest} is more than a year after the last event of {self._data} "
-                f"({manifest['last']}): correct it"
-            )
-        table = pq.read_table(prepared / Prepared.ITEMS, columns=[Columns.ITEM])
-        self.items = table[Columns.ITEM].combine_chunks()
+        self.files = open_data(self._bundle, self._data, Path(self._folder.name), self._latest)
+        prepared = self.files.prepared
+        self.items = pq.read_table(prepared / Prepared.ITEMS, columns=[Columns.ITEM])[Columns.ITEM].combine_chunks()
         self._users = pq.read_table(prepared / Prepared.USERS, columns=[Columns.USER])[Columns.USER]
-        np.save(work / VECTORS, self._text(prepared, work, trained))
-        apply(self._bundle.path / FORECASTER, prepared, self._latest).save(work / "features")
-        similar, reducer = self._bundle.tables()
-        place = place_of(self._bundle.items()[Columns.ITEM], table[Columns.ITEM])
-        save_tables(work, remap(similar, place, len(self.items)), reducer)
-        renewed = self._renewed(prepared, trained)
-        if renewed is not None:
-            np.save(work / RENEWED, renewed)
-        self.files = StateFiles(prepared, work / VECTORS, work / "features", work, None if renewed is None else work / RENEWED)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -175,25 +135,6 @@ class _Opened:
     def user_index(self, users: pd.Series) -> NDArray[np.int32]:
         """Index of each user id, -1 for a stranger."""
         return place_of(pa.array(users), self._users).astype(np.int32)
-
-    def _text(self, prepared: Path, work: Path, trained: Config) -> NDArray[np.float32]:
-        """Text vectors of the directory's catalogue, by the language model that the bundle was trained with."""
-        known = self._bundle.text()
-        settings = trained.encoder if known.shape[1] else trained.encoder.model_copy(update={"text": "none"})
-        encode(prepared, work / "encode", settings)
-        found = np.load(work / "encode" / VECTORS)
-        # a directory without any text: its items are as items without a text were in training
-        return found if found.shape[1] == known.shape[1] else np.zeros((len(found), known.shape[1]), np.float32)
-
-    def _renewed(self, prepared: Path, trained: Config) -> NDArray[np.float32] | None:
-        """Those of the fine-tuned language model, where the bundle has one."""
-        adapter = self._bundle.path / ADAPTER
-        if not adapter.exists():
-            return None
-        language = trainable_encoder(trained.encoder)
-        load_adapter_state(language, load_file(adapter))
-        items = pq.read_table(prepared / Prepared.ITEMS)
-        return language.encode(compose(items[Columns.TITLE], items[Columns.CATEGORY], items[Columns.TEXT]))
 
 
 def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:

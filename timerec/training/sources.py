@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from timerec.forecaster.features import ForecastFeatures
+from timerec.schema import Prepared
 from timerec.state import State, open_state
 from timerec.training.tables import load_tables
 
@@ -23,6 +26,11 @@ class StateFiles:
     renewed: Path | None = (
         None  # text vectors of the fine-tuned language model: the network reads them, features stay as they were
     )
+
+    def manifest(self) -> dict[str, Any]:
+        """The manifest of the prepared log."""
+        found: dict[str, Any] = json.loads((self.prepared / Prepared.MANIFEST).read_text())
+        return found
 
     def open(self) -> State:
         """Open them; the large arrays are memory-mapped."""

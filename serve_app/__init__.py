@@ -1,0 +1,1 @@
+"""Online serving on Ray Serve: gateway, encoder and forecaster side by side, fusion."""

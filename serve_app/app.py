@@ -1,0 +1,56 @@
+"""The graph: gateway, then encoder and forecaster side by side, then fusion.
+
+`timerec serve` builds it on one machine; `serve deploy serve_app/config.yaml` on a cluster.
+"""
+
+from typing import Any
+
+from ray import serve
+
+from serve_app.clock import shift_of
+from serve_app.settings import Scale, Settings
+from timerec.online.base import open_base
+
+
+def build(settings: Settings) -> serve.Application:
+    """The application of these settings.
+
+    The bundle is verified and unpacked here, so that a damaged one starts nothing.
+
+    Raises:
+        DataError: bundle, data, keys or clock are not as they must be.
+    """
+    from serve_app.encoder import Encoder
+    from serve_app.forecaster import Forecaster
+    from serve_app.fusion import Fusion
+    from serve_app.gateway import Gateway
+    from serve_app.keys import Keys
+
+    if settings.keys:
+        Keys(settings.keys)
+    base = open_base(settings.bundle, settings.folder, settings.data)
+    data = str(settings.data.absolute()) if settings.data else None
+    parts = (str(settings.bundle.absolute()), data, str(settings.folder.absolute()), settings.store)
+    encoder: Any = _deployment("encoder", Encoder, settings.encoder).bind(*parts)
+    forecaster: Any = _deployment("forecaster", Forecaster, settings.forecaster).bind(*parts)
+    fusion: Any = _deployment("fusion", Fusion, settings.fusion).bind(*parts, forecaster)
+    gateway: Any = _deployment("gateway", serve.ingress()(Gateway), settings.gateway)
+    shift = shift_of(settings.clock, int(base.files.manifest()["last"]))
+    bound: serve.Application = gateway.bind(settings.model_dump(mode="json"), shift, encoder, forecaster, fusion)
+    return bound
+
+
+def _deployment(name: str, part: type, scale: Scale) -> serve.Deployment:
+    told: dict[str, Any] = {
+        "max_ongoing_requests": scale.max_ongoing_requests,
+        "ray_actor_options": {"num_cpus": scale.num_cpus},
+        "health_check_period_s": 5,
+        "health_check_timeout_s": 30,
+        "graceful_shutdown_timeout_s": 20,
+    }
+    if scale.max_replicas == scale.min_replicas:
+        told["num_replicas"] = scale.min_replicas
+    else:
+        scaling = scale.model_dump(include={"min_replicas", "max_replicas", "target_ongoing_requests"})
+        told["autoscaling_config"] = {**scaling, "upscale_delay_s": 5, "downscale_delay_s": 60}
+    return serve.deployment(name=name, **told)(part)

@@ -1,0 +1,244 @@
+"""The gateway's deployment: calls to the other parts, events to the store. It holds no model."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import time
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from ray import serve
+from ray.serve.handle import DeploymentHandle
+from starlette.types import ASGIApp
+
+from serve_app.calls import Busy, Down, Late, call
+from serve_app.clock import Clock
+from serve_app.door import Door
+from serve_app.http import make_api
+from serve_app.keys import Keys
+from serve_app.log import Writer
+from serve_app.metrics import Metrics
+from serve_app.problems import Problem
+from serve_app.schemas import NewEvent, RecommendRequest
+from serve_app.settings import Settings
+from timerec import __version__
+from timerec.online.messages import Answer, Ask, Heard, Seen
+from timerec.schema import DataError
+from timerec.store.base import StoreUnavailable
+from timerec.store.events import Event
+from timerec.store.open import open_store
+
+AHEAD = 86_400  # seconds by which an event may be ahead of the clock
+FRESH = 1.0  # seconds for which the forecaster's last word on its table is taken
+
+
+class Gateway:
+    """Answers HTTP."""
+
+    def __init__(
+        self, settings: dict[str, Any], shift: float, encoder: DeploymentHandle, forecaster: DeploymentHandle,
+        fusion: DeploymentHandle,
+    ) -> None:  # fmt: skip
+        self._settings = Settings.model_validate(settings)
+        self._limits, self._patience = self._settings.limits, self._settings.patience
+        self._clock = Clock(shift)
+        self._encoder, self._forecaster, self._fusion = encoder, forecaster, fusion
+        self._store = open_store(self._settings.store)
+        self._writer = Writer(self._store)
+        self.metrics = Metrics(serve.get_replica_context().replica_id.unique_id)
+        self._forecast = (0, 0, 0)  # covered, told, until
+        self._asked_at = -math.inf
+
+    def __serve_build_asgi_app__(self) -> ASGIApp:
+        keys = Keys(self._settings.keys) if self._settings.keys else None
+        return Door(make_api(self), self._limits, keys, self.metrics)
+
+    async def recommend(self, body: RecommendRequest, until: float) -> dict[str, Any]:
+        """One answer, by the moment `until` of the monotonic clock."""
+        began = time.perf_counter()
+        ask = self._request(body)
+        degraded: list[str] = []
+        heard, forecast = await asyncio.gather(self._hear(ask, until, degraded), self._reach(ask.at, until, degraded))
+        try:
+            answer: Answer = await call(lambda: self._fusion.rank.remote(ask, heard, forecast), until - time.monotonic())
+        except Late:
+            raise Problem(504, "no answer in time: ask again, or wait longer") from None
+        except (Down, Busy):
+            raise Problem(503, "too many requests at this moment: ask again", {"Retry-After": "1"}) from None
+        if answer.behind:
+            degraded.append("store")
+        request_id = uuid.uuid4().hex
+        items = [{"rank": rank, **item} for rank, item in enumerate(answer.items, 1)]
+        told = {
+            "request_id": request_id, "user_id": ask.user_id, "at": ask.at, "known": answer.known, "items": items,
+            "degraded": degraded, "model": answer.model, "seq": answer.seq,
+        }  # fmt: skip
+        if self._settings.log_requests:
+            record = {"ask": ask._asdict(), "answer": told, "heard": heard.seq if heard else None, "forecast": answer.forecast}
+            self._writer.keep(request_id, json.dumps(record))
+        self.metrics.answered(time.perf_counter() - began, degraded)
+        return told
+
+    async def _hear(self, ask: Ask, until: float, degraded: list[str]) -> Heard | None:
+        try:
+            wait = min(self._patience.encoder, 0.6 * (until - time.monotonic()))
+            found: Heard = await call(lambda: self._encoder.read.remote(ask), wait)
+            return found
+        except (Late, Down, Busy):
+            degraded.append("encoder")
+            return None
+
+    async def _reach(self, at: int, until: float, degraded: list[str]) -> tuple[int, int]:
+        """Steps that the table of forecasts has, at least all that are over at `at`, and the place in the store it is of."""
+        covered, told, end = self._forecast
+        if at < end and time.monotonic() - self._asked_at < FRESH:
+            return covered, told
+        try:
+            wait = min(self._patience.forecaster, 0.6 * (until - time.monotonic()))
+            found = await call(lambda: self._forecaster.cover.remote(at), wait)
+        except (Late, Down, Busy):
+            degraded.append("forecaster")
+            return covered, told
+        self._forecast = max(self._forecast, (found["covered"], found["told"], found["until"]))
+        self._asked_at = time.monotonic()
+        return self._forecast[:2]
+
+    async def recommend_all(self, requests: Sequence[RecommendRequest], until: float) -> list[dict[str, Any]]:
+        """Answers in the order of the requests."""
+        _at_most(len(requests), self._limits.batch, "requests")
+        return await asyncio.gather(*(self.recommend(one, until) for one in requests))
+
+    async def append(self, sent: Sequence[NewEvent]) -> list[dict[str, Any]]:
+        """Store events; they are on disk when it returns."""
+        _at_most(len(sent), self._limits.events, "events")
+        now = self._clock.now()
+        rows = [self._event(one, now) for one in sent]
+        try:
+            stored = await self._writer.append(rows)
+        except StoreUnavailable:
+            raise Problem(503, "the event store cannot be reached: send the events again", {"Retry-After": "1"}) from None
+        except DataError as error:
+            raise Problem(422, str(error)) from None
+        self.metrics.events(len(rows), sum(one.duplicate for one in stored))
+        return [
+            {"event_id": row.event_id, "seq": one.seq, "duplicate": one.duplicate} for row, one in zip(rows, stored, strict=True)
+        ]
+
+    async def forecast(self, item_id: str, at: int) -> dict[str, Any]:
+        """Series and forecast of an item."""
+        return _found(await self._ask(self._forecaster.item, item_id, at), f"item_id {item_id!r} is in no table")
+
+    async def history(self, user_id: str, at: int, limit: int) -> dict[str, Any]:
+        """A user's latest events."""
+        return _found(await self._ask(self._encoder.history, user_id, at, limit), f"user_id {user_id!r} has no event")
+
+    async def users(self, search: str, limit: int) -> list[dict[str, Any]]:
+        """Users whose identifier begins so."""
+        found: list[dict[str, Any]] = await self._ask(self._encoder.users, search, limit)
+        return found
+
+    async def similar(self, item_id: str, k: int, at: int) -> list[dict[str, Any]]:
+        """Items like an item."""
+        return _found(await self._ask(self._fusion.similar, item_id, k, at), f"item_id {item_id!r} is in no table")
+
+    async def state(self) -> dict[str, Any]:
+        """State of every part and of the store."""
+        parts = await asyncio.gather(*(self._state(handle) for handle in (self._encoder, self._forecaster, self._fusion)))
+        told: dict[str, Any] = dict(zip(("encoder", "forecaster", "fusion"), parts, strict=True))
+        try:
+            told["store"] = {"ok": True, "seq": await asyncio.to_thread(self._store.last)}
+        except StoreUnavailable:
+            told["store"] = {"ok": False}
+        ready = all(part["ok"] for part in told.values())
+        return {**told, "ready": ready, "now": self._clock.next_second(), "version": __version__}
+
+    def moment(self, text: str | None) -> int:
+        """Unix seconds of a moment in a URL, by default now."""
+        if text is None:
+            return self._clock.next_second()
+        try:
+            moment: float | datetime = float(text)
+        except ValueError:
+            try:
+                moment = datetime.fromisoformat(text)
+            except ValueError:
+                raise Problem(422, f"at {text[:40]!r} is no time: write unix seconds or ISO 8601") from None
+        return self._past(moment, "at")
+
+    def until(self, deadline: float | None) -> float:
+        """Moment of the monotonic clock until which somebody waits for an answer, who said so in milliseconds or did not."""
+        return time.monotonic() + min(self._patience.answer, (deadline or math.inf) / 1000)
+
+    async def _ask(self, method: Any, *arguments: Any) -> Any:
+        try:
+            return await call(lambda: method.remote(*arguments), self._patience.answer)
+        except Late:
+            raise Problem(504, "no answer in time: ask again") from None
+        except (Down, Busy):
+            raise Problem(503, "this part is not there at the moment: ask again", {"Retry-After": "1"}) from None
+
+    async def _state(self, handle: DeploymentHandle) -> dict[str, Any]:
+        try:
+            return {"ok": True, **await call(lambda: handle.status.remote(), 1.0)}
+        except (Late, Down, Busy):
+            return {"ok": False}
+
+    def _request(self, body: RecommendRequest) -> Ask:
+        limits = self._limits
+        _at_most(body.k, limits.k, "k")
+        _at_most(len(body.exclude), limits.items, "exclude")
+        _at_most(len(body.items or ()), limits.items, "items")
+        _at_most(len(body.history or ()), limits.history, "history")
+        at = self._clock.next_second() if body.at is None else self._past(body.at, "at")
+        history = None
+        if body.history is not None:
+            seen = (Seen(one.item_id, _seconds(one.timestamp, "history.timestamp"), one.event, one.value) for one in body.history)
+            history = tuple(sorted(seen, key=lambda one: one.timestamp))
+        items = None if body.items is None else tuple(body.items)
+        return Ask(body.user_id, at, body.k, history, tuple(body.exclude), items, body.category, body.diversity, body.explain)
+
+    def _event(self, one: NewEvent, now: float) -> Event:
+        moment = int(now) if one.timestamp is None else math.floor(_exact(one.timestamp, "timestamp"))
+        if not 0 <= moment <= now + AHEAD:
+            raise Problem(422, f"timestamp {moment} is before 1970 or more than a day ahead of {int(now)}: correct it")
+        return Event(one.event_id or uuid.uuid4().hex, one.user_id, one.item_id, moment, one.event, one.value)
+
+    def _past(self, moment: float | datetime, name: str) -> int:
+        at, latest = _seconds(moment, name), self._clock.next_second()
+        if at > latest:
+            raise Problem(422, f"{name} {at} is in the future (it is {latest} here): ask as of now or earlier")
+        return at
+
+    async def check_health(self) -> None:
+        """Serve replaces a gateway whose event loop does not answer this."""
+
+    async def __del__(self) -> None:
+        await self._writer.close()
+
+
+def _exact(moment: float | datetime, name: str) -> float:
+    if isinstance(moment, datetime):
+        moment = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    if not math.isfinite(moment) or abs(moment) > 2**40:
+        raise Problem(422, f"{name} {moment} is no time: write unix seconds or ISO 8601")
+    return moment
+
+
+def _seconds(moment: float | datetime, name: str) -> int:
+    """Whole unix seconds; what happened strictly before half past a second includes all of that second."""
+    return math.ceil(_exact(moment, name))
+
+
+def _at_most(given: int, most: int, name: str) -> None:
+    if given > most:
+        raise Problem(422, f"{name}: {given} is more than the {most} that one request may have")
+
+
+def _found(found: Any, otherwise: str) -> Any:
+    if found is None:
+        raise Problem(404, otherwise)
+    return found

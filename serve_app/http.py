@@ -1,0 +1,123 @@
+"""The HTTP interface: routes, their documentation, and nothing that decides anything."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import FastAPI, Header, Query, Response
+from fastapi.responses import FileResponse
+
+from serve_app import problems
+from serve_app.problems import Problem
+from serve_app.schemas import (
+    BatchAnswer,
+    BatchRequest,
+    EventAnswer,
+    EventBatch,
+    Id,
+    NewEvent,
+    ProblemDetails,
+    RecommendAnswer,
+    RecommendRequest,
+)
+from timerec import __version__
+
+if TYPE_CHECKING:
+    from serve_app.gateway import Gateway
+
+PAGE = Path(__file__).parent / "page"
+ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {
+        "description": problems.TITLES[status],
+        "content": {"application/problem+json": {"schema": ProblemDetails.model_json_schema()}},
+    }
+    for status in (400, 401, 404, 413, 422, 429, 503, 504)
+}
+Deadline = Annotated[float | None, Header(alias="X-Deadline-Ms", gt=0, description="milliseconds after which nobody waits")]
+At = Annotated[str | None, Query(description="unix seconds or ISO 8601; by default now", max_length=64)]
+Limit = Annotated[int, Query(ge=1, le=1000)]
+
+
+def make_api(gateway: Gateway) -> FastAPI:
+    """The routes of a gateway."""
+    api = FastAPI(
+        title="timerec",
+        version=__version__,
+        description="Recommendations that know what time it is, down to the last second.",
+        docs_url=None,  # its page loads scripts from elsewhere
+        redoc_url=None,
+        responses=ERRORS,
+    )
+    problems.install(api)
+
+    @api.post("/v1/recommend", response_model=RecommendAnswer, summary="Recommend items to one person as of a moment")
+    async def recommend(body: RecommendRequest, deadline: Deadline = None) -> Response:
+        """The k best items, from everything that happened strictly before `at`; the person's last event counts."""
+        return _json(await gateway.recommend(body, gateway.until(deadline)))
+
+    @api.post("/v1/recommend:batch", response_model=BatchAnswer, summary="Several requests at once")
+    async def recommend_batch(body: BatchRequest, deadline: Deadline = None) -> Response:
+        """Answers in the order of the requests; one that cannot be answered fails them all."""
+        return _json({"answers": await gateway.recommend_all(body.requests, gateway.until(deadline))})
+
+    @api.post("/v1/events", response_model=EventAnswer, summary="Tell what happened")
+    async def events(body: NewEvent | EventBatch) -> Response:
+        """Events that are on disk when this answers, and part of the very next recommendation."""
+        sent = body.events if isinstance(body, EventBatch) else [body]
+        return _json({"events": await gateway.append(sent)})
+
+    @api.get("/v1/items/{item_id}/forecast", summary="Where an item is heading")
+    async def forecast(item_id: Id, at: At = None) -> Response:
+        """The item's series up to `at`, and its forecast from there with quantiles."""
+        return _json(await gateway.forecast(item_id, gateway.moment(at)))
+
+    @api.get("/v1/users/{user_id}/history", summary="What a user did")
+    async def history(user_id: Id, at: At = None, limit: Limit = 50) -> Response:
+        """The user's latest events strictly before `at`, the newest first."""
+        return _json(await gateway.history(user_id, gateway.moment(at), limit))
+
+    @api.get("/v1/users", summary="Find users")
+    async def users(search: Annotated[str, Query(max_length=256)] = "", limit: Limit = 20) -> Response:
+        """Users whose identifier begins with `search`, those with the longest histories first."""
+        return _json({"users": await gateway.users(search, limit)})
+
+    @api.get("/v1/similar/{item_id}", summary="Items like an item")
+    async def similar(item_id: Id, k: Annotated[int, Query(ge=1, le=200)] = 10, at: At = None) -> Response:
+        """What people take together with it, then what reads alike."""
+        return _json({"item_id": item_id, "items": await gateway.similar(item_id, k, gateway.moment(at))})
+
+    @api.get("/healthz", summary="Is this gateway alive")
+    async def healthz() -> Response:
+        """200 while the gateway runs."""
+        return _json({"status": "ok"})
+
+    @api.get("/readyz", summary="Can everything be answered")
+    async def readyz() -> Response:
+        """State of every part and of the store; 503 where an answer would lack something."""
+        told = await gateway.state()
+        return _json(told, 200 if told["ready"] else 503)
+
+    @api.get("/metrics", summary="Prometheus metrics of this gateway")
+    async def metrics() -> Response:
+        """Counts and latencies in Prometheus' text format."""
+        return Response(gateway.metrics.text(), media_type="text/plain; version=0.0.4")
+
+    @api.get("/", include_in_schema=False)
+    async def page() -> Response:
+        """The page for people."""
+        return FileResponse(PAGE / "index.html")
+
+    @api.get("/page/{name}", include_in_schema=False)
+    async def page_file(name: str) -> Response:
+        """Its script and style."""
+        if name not in {path.name for path in PAGE.iterdir()}:
+            raise Problem(404, "there is no such file")
+        return FileResponse(PAGE / name)
+
+    return api
+
+
+def _json(content: Any, status: int = 200) -> Response:
+    return Response(json.dumps(content, ensure_ascii=False, allow_nan=False), status, media_type="application/json")

@@ -1,0 +1,97 @@
+"""Writing to the store from an event loop: many callers share one commit."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from timerec.store.base import EventStore, StoreUnavailable
+from timerec.store.events import Accepted, Event
+
+log = logging.getLogger("ray.serve")
+FLUSH = 0.5  # seconds between writes of answered requests
+HELD = 20_000  # answered requests that wait for a store that is away; then the oldest go, and are counted
+
+
+class Writer:
+    """Appends events in groups: whoever comes while a commit is under way shares the next one."""
+
+    def __init__(self, store: EventStore) -> None:
+        self._store = store
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
+        self._waiting: list[tuple[Sequence[Event], asyncio.Future[list[Accepted]]]] = []
+        self._records: list[tuple[str, str]] = []
+        self._task: asyncio.Task[None] | None = None
+        self._flusher: asyncio.Task[None] | None = None
+        self.dropped = 0  # answered requests that could not be kept
+
+    async def append(self, events: Sequence[Event]) -> list[Accepted]:
+        """Store events; on disk when it returns. Raises what `EventStore.append` raises."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[list[Accepted]] = loop.create_future()
+        self._waiting.append((events, answer))
+        if self._task is None or self._task.done():
+            self._task = loop.create_task(self._commit())
+        return await answer
+
+    def keep(self, request_id: str, record: str) -> None:
+        """Keep an answered request; written a moment later."""
+        self._records.append((request_id, record))
+        if len(self._records) > HELD:
+            self.dropped += len(self._records) - HELD
+            del self._records[: len(self._records) - HELD]
+        if self._flusher is None:
+            self._flusher = asyncio.get_running_loop().create_task(self._flush())
+
+    async def close(self) -> None:
+        """Write what waits."""
+        await self._write_records()
+
+    async def _commit(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._waiting:
+            group, self._waiting = self._waiting, []
+            together = [event for events, _ in group for event in events]
+            try:
+                found = await loop.run_in_executor(self._thread, self._store.append, together)
+            except Exception as error:
+                if len(group) == 1:
+                    self._tell(group[0][1], error)
+                    continue
+                for events, answer in group:  # one of them may be at fault: each on its own
+                    try:
+                        alone = await loop.run_in_executor(self._thread, self._store.append, events)
+                    except Exception as own:
+                        self._tell(answer, own)
+                    else:
+                        self._tell(answer, alone)
+                continue
+            at = 0
+            for events, answer in group:
+                self._tell(answer, found[at : at + len(events)])
+                at += len(events)
+
+    @staticmethod
+    def _tell(answer: asyncio.Future[list[Accepted]], found: list[Accepted] | Exception) -> None:
+        if answer.done():  # the caller has gone
+            return
+        if isinstance(found, Exception):
+            answer.set_exception(found)
+        else:
+            answer.set_result(found)
+
+    async def _flush(self) -> None:
+        while True:
+            await asyncio.sleep(FLUSH)
+            await self._write_records()
+
+    async def _write_records(self) -> None:
+        records, self._records = self._records, []
+        if not records:
+            return
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._store.log_requests, records)
+        except StoreUnavailable:
+            self._records = records + self._records  # the next flush tries again

@@ -1,0 +1,45 @@
+"""Counts and latencies of one gateway, for Prometheus."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+
+
+class Metrics:
+    """The metrics of a gateway replica; each replica tells its own."""
+
+    def __init__(self, replica: str) -> None:
+        self._registry = CollectorRegistry()
+        own: dict[str, Any] = {"registry": self._registry}
+        Gauge("timerec_gateway_info", "Which gateway replica tells this", ["replica"], **own).labels(replica).set(1)
+        self._requests = Counter("timerec_http_requests", "HTTP requests", ["method", "route", "status"], **own)
+        self._seconds = Histogram("timerec_http_seconds", "Seconds until an HTTP answer", ["route"], buckets=BUCKETS, **own)
+        self._answers = Histogram("timerec_recommend_seconds", "Seconds of one recommendation", buckets=BUCKETS, **own)
+        self._degraded = Counter("timerec_degraded", "Answers that lack what one part says", ["part"], **own)
+        self._events = Counter("timerec_events", "Events received", ["outcome"], **own)
+
+    def request(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count an HTTP answer."""
+        known = method if method in {"GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH"} else "other"
+        self._requests.labels(known, route, str(status)).inc()
+        self._seconds.labels(route).observe(seconds)
+
+    def answered(self, seconds: float, degraded: Iterable[str]) -> None:
+        """Count a recommendation."""
+        self._answers.observe(seconds)
+        for part in degraded:
+            self._degraded.labels(part).inc()
+
+    def events(self, received: int, duplicates: int) -> None:
+        """Count events that are on disk."""
+        self._events.labels("stored").inc(received - duplicates)
+        self._events.labels("duplicate").inc(duplicates)
+
+    def text(self) -> bytes:
+        """Everything in Prometheus' text format."""
+        return generate_latest(self._registry)

@@ -1,0 +1,120 @@
+"""`timerec serve`: the whole graph on this machine, until Ctrl-C."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import signal
+import socket
+import threading
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+from pydantic import ValidationError
+from rich.console import Console
+
+from timerec.schema import DataError
+
+console = Console(stderr=True)
+
+
+def serve(
+    bundle: Annotated[Path | None, typer.Option("--bundle", help="a run's bundle folder")] = None,
+    data: Annotated[Path | None, typer.Option("--data", help="data set directory whose log takes the bundle's place")] = None,
+    store: Annotated[str, typer.Option("--store", help="event store: a path or redis://HOST:PORT/DB")] = "",
+    host: Annotated[str, typer.Option("--host", help="another one than this machine wants --keys")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535)] = 8000,
+    keys: Annotated[Path | None, typer.Option("--keys", help="file of API keys")] = None,
+    clock: Annotated[str, typer.Option("--clock", help="wall, log (begins at the log's end) or an ISO time")] = "",
+    config: Annotated[Path | None, typer.Option("--config", help="YAML file of serving settings")] = None,
+) -> None:
+    """Answer requests over HTTP, from a bundle and every event that comes in."""
+    given = {"bundle": bundle, "data": data, "store": store, "keys": keys, "clock": clock}
+    settings = read_settings(config, {name: value for name, value in given.items() if value})
+    if not is_loopback(host) and settings.keys is None:
+        raise DataError(f"--host {host}: whoever reaches it could ask: give --keys FILE (`timerec serve-key NAME --keys FILE`)")
+    _check_free(host, port)
+    _run(settings, host, port)
+
+
+def serve_key(
+    name: str, keys: Annotated[Path, typer.Option("--keys", help="file of API keys, made where there is none")]
+) -> None:
+    """Make an API key. It is shown once; the file keeps its hash."""
+    from serve_app.keys import add_key
+
+    print(add_key(keys, name))
+    console.print(f"Key {name} is in {keys} (hashed). Send it as `Authorization: Bearer KEY`.")
+
+
+def read_settings(file: Path | None, given: dict[str, Any]) -> Any:
+    """The serving settings of a file, with what the command line gives on top.
+
+    Raises:
+        DataError: the file cannot be read, or a setting is unknown, missing or out of range; the sentence names it.
+    """
+    from serve_app.settings import Settings
+
+    tree: Any = {}
+    if file:
+        try:
+            tree = yaml.safe_load(file.read_text()) or {}
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            raise DataError(f"{file}: cannot be read as YAML settings ({error})") from None
+        if not isinstance(tree, dict):
+            raise DataError(f"{file}: expected settings such as 'bundle: runs/shop/bundle'")
+        if "applications" in tree:  # a config of `serve deploy`
+            tree = tree["applications"][0].get("args", {})
+    try:
+        return Settings.model_validate({**tree, **given})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        cure = " (give --bundle RUN/bundle)" if name == "bundle" else ""
+        raise DataError(f"setting {name}: {first['msg']}{cure}") from None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _check_free(host: str, port: int) -> None:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise DataError(f"--host {host} --port {port}: cannot be listened on ({error.strerror}): choose others") from None
+
+
+def _run(settings: Any, host: str, port: int) -> None:
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    from timerec.data.cluster import connect, disconnect
+
+    os.environ.setdefault("RAY_SERVE_THROUGHPUT_OPTIMIZED", "1")
+    console.print("starting Ray …")
+    connect(num_cpus=max(8, os.cpu_count() or 1))
+    from ray import serve as ray_serve
+
+    from serve_app.app import build
+
+    try:
+        console.print("unpacking the bundle …")
+        graph = build(settings)
+        console.print("starting gateway, encoder, forecaster and fusion …")
+        ray_serve.start(http_options={"host": host, "port": port}, logging_config={"log_level": "WARNING"})
+        ray_serve.run(graph, name="timerec", route_prefix="/")
+        console.print(f"ready: http://{host}:{port}/  (Ctrl-C ends it)", highlight=False)
+        stop.wait()
+        console.print("stopping: requests in work are answered first …")
+    finally:
+        ray_serve.shutdown()
+        disconnect()

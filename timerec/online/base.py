@@ -1,0 +1,84 @@
+"""Where a running system starts from: a bundle, unpacked once a machine, and the state of its own log or of a newer one."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from timerec.bundle import HEAD, Bundle
+from timerec.config import Config
+from timerec.pipeline.unpacked import files_in, open_bundle
+from timerec.state import State
+from timerec.training.sources import StateFiles
+
+DONE = "done.json"
+
+
+@dataclass(frozen=True)
+class Base:
+    """An unpacked bundle.
+
+    Attributes:
+        bundle: the verified bundle.
+        files: what any process of the machine maps.
+        digest: tells bundle and data; two bases of one digest answer alike.
+    """
+
+    bundle: Bundle
+    files: StateFiles
+    digest: str
+
+    def state(self) -> State:
+        """The state for the bundle's model."""
+        return self.files.open().without(self.bundle.head["shape"]["fusion"].get("without", ()))
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Weights of the kinds of events."""
+        return Config.model_validate(self.bundle.config).data.event_weights
+
+
+def open_base(bundle: Path, folder: Path, data: Path | None = None) -> Base:
+    """Unpack a bundle below `folder`, once: whoever comes second waits, and maps what the first one wrote.
+
+    Args:
+        data: a data set directory whose log takes the place of the bundle's own; Ray must be connected.
+
+    Raises:
+        DataError: the bundle is none, damaged or of another version, or the directory cannot be answered from.
+    """
+    head = hashlib.sha256()
+    folder.mkdir(parents=True, exist_ok=True)
+    opened = Bundle.open(bundle, verify=False)
+    head.update((opened.path / HEAD).read_bytes())
+    if data is not None:
+        for path in sorted(path for path in data.rglob("*") if path.is_file()):
+            head.update(f"{path.relative_to(data)} {path.stat().st_size} {path.stat().st_mtime_ns}".encode())
+    digest = head.hexdigest()[:16]
+    work = folder / digest
+    with _alone(folder / f"{digest}.lock"):
+        if not (work / DONE).exists():
+            opened = Bundle.open(bundle)
+            shutil.rmtree(work, ignore_errors=True)
+            work.mkdir()
+            if data is None:
+                open_bundle(opened, work)
+            else:
+                from timerec.pipeline.opened import open_data  # language models and Ray Data, which only this needs
+
+                open_data(opened, data, work)
+            (work / DONE).write_text(json.dumps({"bundle": str(bundle), "data": str(data) if data else None}))
+    return Base(opened, files_in(work), digest)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,142 @@
+"""The fusion of a running system: candidates, their features and scores as of the moment of each request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+
+from timerec.candidates import batch
+from timerec.counters import before, values
+from timerec.fusion.fuse import GROUPS
+from timerec.model import JointModel, Read, inputs
+from timerec.online.diversity import diversify
+from timerec.online.live import LiveState
+from timerec.online.messages import Answer, Ask, Heard
+from timerec.online.reader import index_of
+from timerec.schema import Columns
+
+OF_CATEGORY = 200  # items of an asked category that are scored beside a request's own candidates
+POOL = 5  # times k: how many of the best a more diverse list is chosen from
+
+
+class Ranker:
+    """Answers requests from a growing state."""
+
+    def __init__(self, state: LiveState, model: JointModel, items: pa.Table) -> None:
+        """Rank with a model that has a place for the stranger behind the catalogue (`Bundle.model`).
+
+        Args:
+            items: title and category of the catalogue, in the order of its indices.
+        """
+        model.remember()
+        self.state, self._model, self._stranger = state, model, len(model.category) - 1
+        self._titles, self._categories = items[Columns.TITLE].to_pylist(), items[Columns.CATEGORY].to_pylist()
+        self._members: dict[str, NDArray[np.int64]] = {}
+        names = np.array(self._categories, dtype=object)
+        for name in set(self._categories):
+            self._members[name] = np.flatnonzero(names == name)
+
+    @torch.inference_mode()
+    def rank(self, asks: Sequence[Ask], heard: Sequence[Heard | None]) -> list[Answer]:
+        """Answer at most `timerec.online.live.GUESTS` requests.
+
+        Args:
+            heard: what the encoder says of each; None where it says nothing, and then the score lacks that term.
+        """
+        users, times = index_of(self.state, asks), np.array([ask.at for ask in asks], np.int64)
+        extras = [self._asked_for(ask, int(user)) for ask, user in zip(asks, users, strict=True)]
+        start = np.concatenate([[0], np.cumsum([len(extra) for extra in extras])])
+        item = np.concatenate(extras) if start[-1] else np.zeros(0, np.int32)
+        built = batch.build(
+            self.state.sources, self.state.space, self.state.layout, users, times,
+            extra_start=start, extra_item=item.astype(np.int32), history=0,
+        )  # fmt: skip
+        x = inputs(built._replace(items=np.minimum(built.items, self._stranger)))
+        read = self._gather(heard)
+        scores = self._model(x, read=read).cpu().numpy()
+        chosen = [self._choose(ask, built, row, scores[row]) for row, ask in enumerate(asks)]
+        parts: dict[str, NDArray[np.float32]] = {}
+        if any(ask.explain for ask in asks):
+            values_of, baseline = self._model.explain(x, read)
+            parts = {name: value.cpu().numpy() for name, value in values_of.items()} | {"baseline": baseline.cpu().numpy()}
+        answers = []
+        for row, (ask, places) in enumerate(zip(asks, chosen, strict=True)):
+            listed = [{**self.describe(int(built.items[row, place])), "score": float(scores[row, place])} for place in places]
+            if ask.explain:
+                for entry, place in zip(listed, places, strict=True):
+                    entry["parts"] = {name: float(parts[name][row, place]) for name in (*GROUPS, "baseline")}
+            answers.append(Answer(listed, bool(users[row] >= 0 and self._known(int(users[row]), ask.at)), self.state.seq))
+        return answers
+
+    def _known(self, user: int, at: int) -> int:
+        """Events of a user strictly before `at`."""
+        log = self.state.live.log
+        return int(before(log.event_time, log.user_start[user], log.user_size[user], at))
+
+    def _asked_for(self, ask: Ask, user: int) -> NDArray[np.int32]:
+        """Items that are scored because the request names them or their category."""
+        if ask.items is not None:
+            found = self.state.intake.items.indices(ask.items)
+            return np.unique(found[found >= 0])
+        if ask.category is None:
+            return np.zeros(0, np.int32)
+        members = self._members.get(ask.category, np.zeros(0, np.int64))
+        log = self.state.live.log
+        heat = values(
+            log.item_start, log.item_size, log.occurrence_time, log.occurrence_state, members,
+            np.full(len(members), ask.at), log.half_lives,
+        )  # fmt: skip
+        offered = heat[:, -1] > 0 if len(members) else np.zeros(0, bool)
+        offered |= log.listed[members] <= ask.at
+        if not self.state.sources.repeats and user >= 0:
+            start = log.user_start[user]
+            offered &= ~np.isin(members, log.event_item[start : start + self._known(user, ask.at)])
+        members, heat = members[offered], heat[offered]
+        if len(members) > OF_CATEGORY:  # those that lead at any half-life
+            rank = np.argsort(np.argsort(-heat, axis=0, kind="stable"), axis=0, kind="stable").min(1)
+            members = np.sort(members[np.argsort(rank, kind="stable")[:OF_CATEGORY]])
+        return members.astype(np.int32)
+
+    def _choose(self, ask: Ask, built: batch.Batch, row: int, scores: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Places of the best candidates of one request, the best first; of equal scores the earlier candidate."""
+        asked = ask.items is not None or ask.category is not None
+        items = built.items[row]
+        count = int(built.count[row] if asked else built.standard[row])
+        allowed = np.zeros(len(items), bool)
+        allowed[:count] = True
+        if ask.items is not None:
+            allowed &= np.isin(items, self.state.intake.items.indices(ask.items))
+        if ask.category is not None:
+            allowed &= np.isin(items, self._members.get(ask.category, np.zeros(0, np.int64)))
+        if ask.exclude:
+            allowed &= ~np.isin(items, self.state.intake.items.indices(ask.exclude))
+        order = np.argsort(-np.where(allowed, scores, -np.inf), kind="stable")[: int(allowed.sum())]
+        if ask.diversity <= 0.0:
+            return order[: ask.k]
+        pool = order[: POOL * ask.k]
+        vectors, family = self.state.vectors(items[pool])
+        return pool[diversify(scores[pool], vectors, family, ask.diversity, ask.k)]
+
+    def _gather(self, heard: Sequence[Heard | None]) -> Read:
+        read = self._model.nothing_read(len(heard))
+        longest = max((len(one.events) for one in heard if one is not None), default=0)
+        user = read.user.clone()
+        events = read.events.new_zeros(len(heard), max(longest, 1), self._model.width)
+        taken = torch.zeros(events.shape[:2], dtype=torch.bool)
+        for row, one in enumerate(heard):
+            if one is not None:
+                user[row] = torch.from_numpy(np.array(one.user))
+                events[row, : len(one.events)] = torch.from_numpy(np.array(one.events))
+                taken[row, : len(one.events)] = True
+        return Read(user, events, taken)
+
+    def describe(self, index: int) -> dict[str, Any]:
+        """Identifier, title and category of an item."""
+        known = index < len(self._titles)
+        title, category = (self._titles[index], self._categories[index]) if known else ("", "")
+        return {"item_id": self.state.intake.items.name(index), "title": title, "category": category}
