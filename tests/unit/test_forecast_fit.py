@@ -17,7 +17,7 @@ from timerec.forecaster.features import build
 from timerec.forecaster.fit import Fitting, architecture, batches, fit_local, loss_sums, moments
 from timerec.forecaster.metrics import wape
 from timerec.forecaster.recurrent import RecurrentForecaster
-from timerec.forecaster.sample import active_items, choose, pick, tensors
+from timerec.forecaster.sample import WARM, WINDOW, active_items, choose, pick, tensors, windowed, windows
 from timerec.forecaster.series import ItemSeries
 from timerec.schema import DataError
 
@@ -118,9 +118,49 @@ def test_the_time_of_year_needs_two_years() -> None:
     assert architecture(SMALL, s, 105).yearly
 
 
+def long_series(n_items: int, length: int) -> ItemSeries:
+    item, step = np.divmod(np.arange(n_items * length), length)
+    return ItemSeries.from_long(item, step, 1 + (item + step) % 5, n_items, length, 0, 3600)
+
+
 def test_long_series_come_in_smaller_batches() -> None:
-    assert batches(1000, 50, 100) == 10
-    assert batches(1000, 128, 100) == 20
+    assert batches(long_series(1000, 50), 100) == 10
+    assert batches(long_series(1000, 128), 100) == 20
+    assert batches(long_series(10, WINDOW + 2 * (WINDOW - WARM)), 80) == 3  # three windows a series, ten a batch
+
+
+def test_windows_teach_every_target_once_and_at_its_place() -> None:
+    series = long_series(3, 1500)
+    short = np.repeat([True, True, False], 1500) | (np.arange(4500) % 1500 < 700)
+    item, step = np.divmod(np.flatnonzero(short), 1500)
+    s = ItemSeries.from_long(item, step, series.y[short], 3, 1500, 0, 3600, quiet=10)
+    sample = choose(s, 2, 1500, seed=1)
+    data = tensors(sample, architecture(SMALL, s, 1500))
+    cut = windowed(data)
+    assert len(cut.x) == WINDOW and cut.x.shape[1] == windows(sample.series.lengths).sum() == 10
+    last = [length - (count - 1) * (WINDOW - WARM) for length, count in ((1500, 4), (710, 2))]
+    assert cut.lengths.tolist() == [WINDOW] * 5 + [last[1]] + [WINDOW] * 2 + [last[0]] * 2
+    for name in ("weight", "held"):
+        torch.testing.assert_close(getattr(cut, name).sum(), getattr(data, name).sum())
+    taught = cut.weight.sum(-1) > 0
+    one, other = (torch.cat([part.x[mask], part.target[mask]], -1) for part, mask in ((cut, taught), (data, data.weight.sum(-1) > 0)))
+    torch.testing.assert_close(one.unique(dim=0), other.unique(dim=0))
+    assert windowed(tensors(choose(waves(), 2, 60, seed=1), architecture(SMALL, waves(), 60))).x.shape[0] == 60
+
+
+def test_a_network_learns_from_windows_what_lies_in_them() -> None:
+    rng = np.random.default_rng(0)
+    phase = rng.integers(0, 24, 12)[:, None]
+    mean = 6 * (1 + 0.9 * np.sin(2 * np.pi * (np.arange(900) + phase) / 24))
+    y = rng.poisson(mean).astype(np.float32)
+    item, step = np.nonzero(y)
+    s = ItemSeries.from_long(item, step, y[item, step], 12, 900, 0, 3600)
+    assert (s.first_step < 24).all()
+    config = SMALL.model_copy(update={"epochs": 12, "batch_size": 8})
+    model = fit_local(s, config, 800)
+    rows = np.arange(800, 890)
+    truth = np.stack([y.T[rows + 1], y.T[rows + 2]], axis=-1)
+    assert wape(_forecasts(s, model, rows), truth) < 0.6 * wape(moving_average(y.T, 2)[rows], truth)
 
 
 @pytest.mark.parametrize("kind", ["gru", "lstm"])

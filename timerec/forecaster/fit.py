@@ -6,16 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from timerec.config import ForecasterConfig
 from timerec.forecaster.inputs import YEAR
 from timerec.forecaster.recurrent import QUANTILES, Architecture, RecurrentForecaster
-from timerec.forecaster.sample import Tensors, choose, tensors
+from timerec.forecaster.sample import WINDOW, Tensors, choose, tensors, windowed, windows
 from timerec.forecaster.series import ItemSeries
 
-LONG = 64  # steps up to which `batch_size` series make a batch; longer series come in smaller batches
+LONG = 64  # steps up to which `batch_size` series make a batch; longer windows come in smaller batches
 SQUARED = 0.1  # share of the squared error in the loss: lowers RMSSE, hardly costs WAPE
 PINBALL = 0.2  # weight of the quantiles' loss
 ALIKE = 512  # steps in which lengths are compared when batches are drawn
@@ -172,10 +173,10 @@ def architecture(config: ForecasterConfig, series: ItemSeries, fit_until_step: i
     return Architecture(config.kind, config.hidden, config.horizons, series.step, bool(yearly), series.n_beside, config.members)
 
 
-def batches(n_series: int, width: int, batch_size: int) -> int:
-    """Batches an epoch over `n_series` series of at most `width` steps."""
-    size = max(1, batch_size * LONG // max(width, LONG))
-    return max(1, -(-n_series // size))
+def batches(series: ItemSeries, batch_size: int) -> int:
+    """Batches an epoch over the windows of `series`."""
+    size = max(1, batch_size * LONG // int(np.clip(series.lengths.max(initial=1), LONG, WINDOW)))
+    return max(1, -(-int(windows(series.lengths).sum()) // size))
 
 
 def fit_local(
@@ -197,9 +198,9 @@ def fit_local(
     sample = choose(series, config.horizons, fit_until_step, seed)
     torch.manual_seed(seed)
     model = RecurrentForecaster(architecture(config, series, fit_until_step))
-    data = tensors(sample, model.architecture)
+    data = windowed(tensors(sample, model.architecture))
     model.standardise(moments(data))
-    steps = batches(sample.series.n_items, len(data.x), config.batch_size)
+    steps = batches(sample.series, config.batch_size)
     fitting = Fitting(model, steps, config.epochs, config.learning_rate, precision)
     generator = torch.Generator().manual_seed(seed)
     while not fitting.done:

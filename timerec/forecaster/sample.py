@@ -17,6 +17,8 @@ from timerec.schema import DataError
 ACTIVE = 8  # non-zero steps from which a series teaches something
 CELLS = 300_000  # items x steps of the training sample: an epoch of about a second
 HELD = 10  # one series in so many keeps its last steps for early stopping
+WINDOW = 512  # steps that are learnt from in one go: a network takes them one after the other, forward and back
+WARM = 64  # first steps of a window that only settle the state: the window before teaches them
 BURN_IN = 2  # first steps of a series, at which nothing is known of it
 
 
@@ -130,3 +132,32 @@ def tensors(sample: Sample, architecture: Architecture) -> Tensors:
         torch.from_numpy((read & late).astype(np.float32)),
         torch.from_numpy(series.lengths.astype(np.int64)),
     )
+
+
+def windows(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many windows each series [n] is learnt in."""
+    return np.maximum(1, -(-(lengths - WARM) // (WINDOW - WARM)))
+
+
+def windowed(data: Tensors) -> Tensors:
+    """The same targets in windows of at most WINDOW steps side by side, each read from an empty state.
+
+    Truncated backpropagation through time (Williams & Peng 1990): a year of hours, learnt in one piece, is 8,760 steps one after
+    the other. Every target is taught once; a window but the first one overlaps the one before by WARM steps.
+    """
+    width = len(data.x)
+    if width <= WINDOW:
+        return data
+    names, parts = [field.name for field in fields(Tensors)][:-1], []
+    for start in range(0, width - WARM, WINDOW - WARM):
+        inside = torch.nonzero(data.lengths > start + (WARM if start else 0)).ravel()
+        columns = {name: getattr(data, name)[start : start + WINDOW, inside] for name in names}
+        missing = WINDOW - len(columns["x"])
+        columns = {name: torch.cat([part, part.new_zeros(missing, *part.shape[1:])]) for name, part in columns.items()}
+        if missing:
+            columns["scale"][-missing:] = 1.0  # the loss divides by it
+        if start:
+            columns["weight"][:WARM] = 0.0
+            columns["held"][:WARM] = 0.0
+        parts.append(Tensors(**columns, lengths=(data.lengths[inside] - start).clamp(max=WINDOW)))
+    return Tensors(*(torch.cat([getattr(part, name) for part in parts], dim=int(name != "lengths")) for name in [*names, "lengths"]))

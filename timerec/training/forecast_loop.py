@@ -19,7 +19,7 @@ from ray.train.torch import TorchConfig, TorchTrainer, get_device, prepare_model
 from timerec.config import ClusterConfig, ForecasterConfig
 from timerec.forecaster.fit import Fitting, architecture, batches, moments
 from timerec.forecaster.recurrent import Architecture, RecurrentForecaster
-from timerec.forecaster.sample import Sample, Tensors, choose, tensors
+from timerec.forecaster.sample import Sample, Tensors, choose, tensors, windowed
 from timerec.forecaster.series import ItemSeries
 
 CHECKPOINT_EVERY = 4  # epochs
@@ -50,8 +50,7 @@ def fit_distributed(
     sample = choose(series, config.horizons, fit_until_step, seed)
     net = architecture(config, series, fit_until_step)
     workers = min(cluster.workers or _default_workers(cluster), sample.series.n_items)
-    width = int(sample.series.lengths.max())
-    steps = batches(sample.series.n_items, width, config.batch_size)
+    steps = batches(sample.series, config.batch_size)
     settings = {
         "architecture": net,
         "origin": series.origin,
@@ -139,7 +138,7 @@ def _shard_tensors(settings: dict[str, Any], device: torch.device) -> Tensors:
         beside=_beside(table, settings["architecture"].beside),
     )
     sample = Sample(np.arange(series.n_items), series, table.column("held").to_numpy(zero_copy_only=False).astype(np.bool_))
-    return tensors(sample, settings["architecture"]).to(device)
+    return windowed(tensors(sample, settings["architecture"])).to(device)
 
 
 def _beside(table: pa.Table, columns: int) -> NDArray[np.float32] | None:
