@@ -41,13 +41,11 @@ def test_only_the_latest_gaps_count():
     assert weekly["item_usual"] == pytest.approx(log(3 / (n + 3)), rel=1e-4)
 
 
-def test_only_the_latest_events_are_looked_at():
-    """Two daily events of one user, then more people than are looked at, once each."""
-    n = due.SCAN + 10
-    log_ = log_of([0, 0, *range(1, n + 1)], [START, START + DAY, *(START + 2 * DAY + np.arange(n))])
-    assert usual(log_, DAY)["item_usual"] == pytest.approx(0.0, abs=1e-6)
-    few = log_of([0, 0, *range(1, 11)], [START, START + DAY, *(START + 2 * DAY + np.arange(10))])
-    assert usual(few, DAY)["item_usual"] > 1
+@pytest.mark.parametrize(("others", "expected"), [(due.SCAN - 1, log((18 + 3) / 4)), (due.SCAN, 0.0)])
+def test_only_the_latest_events_are_looked_at(others, expected):
+    """Two daily events of one user, then so many other people, once each."""
+    log_ = log_of([0, 0, *range(1, others + 1)], [START, START + DAY, *(START + 2 * DAY + np.arange(others))])
+    assert usual(log_, DAY)["item_usual"] == pytest.approx(expected, abs=1e-5)
 
 
 def test_gaps_in_visits_are_those_between_the_users_requests():

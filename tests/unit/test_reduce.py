@@ -55,6 +55,63 @@ def test_families_have_numbers_below_the_number_of_items(text):
     assert reducer.families(np.zeros((4, 0), np.float32)).tolist() == [0] * 4
 
 
+def test_repeated_and_missing_texts_are_not_learnt_from(text):
+    plain, more = reduce.fit(text[:-1], 0), reduce.fit(np.concatenate([text, text[:40], 0 * text]), 0)
+    for name, array in vars(plain).items():
+        np.testing.assert_array_equal(getattr(more, name), array)
+
+
+@pytest.mark.parametrize("shape", [(3, 0), (0, WIDTH), (3, WIDTH)])
+def test_without_texts_short_vectors_have_no_width_and_all_items_one_family(shape):
+    nothing = np.zeros(shape, np.float32)
+    reducer = reduce.fit(nothing, 0)
+    short = reducer(nothing)
+    assert short.shape == (shape[0], 0) and short.dtype == np.float32
+    assert reducer.families(short).tolist() == [0] * shape[0]
+
+
+@pytest.mark.parametrize("texts", [1, 2, 3])
+def test_so_many_texts_have_one_dimension_less_and_one_family(text, texts):
+    reducer = reduce.fit(text[:texts], 0)
+    short = reducer(text)
+    assert short.shape == (len(text), texts - 1)
+    assert len(reducer.centres) == (texts > 1)
+    assert reducer.families(short[:texts]).tolist() == [0] * texts
+
+
+def test_a_text_at_the_mean_is_as_if_it_were_none():
+    text = np.array([[1, 2], [3, 2], [2, 2], [0, 0]], np.float32)
+    assert not reduce.fit(text, 0)(text)[2:].any()
+
+
+def test_texts_that_fall_together_may_be_fewer_than_families():
+    """Of texts in one dimension only the side is left."""
+    text = np.arange(1, 25, dtype=np.float32)[:, None]
+    reducer = reduce.fit(text, 0)
+    family = reducer.families(np.sign(reducer(text)))
+    assert len(reducer.centres) == 6 and family.max() == 1
+    assert (family == family[0]).tolist() == [True] * 12 + [False] * 12
+
+
+def test_there_are_no_more_families_than_the_largest_number(text, monkeypatch):
+    monkeypatch.setattr(reduce, "FAMILIES", 7)
+    assert len(reduce.fit(text, 0).centres) == 7
+
+
+def test_of_many_texts_a_sample_is_learnt_from_that_the_seed_draws(text, monkeypatch):
+    monkeypatch.setattr(reduce, "SAMPLE", 40)
+    one, same, other = (reduce.fit(text, seed) for seed in (1, 1, 2))
+    assert len(one.centres) == 40 // reduce.FAMILY
+    np.testing.assert_array_equal(one.mean, same.mean)
+    assert (one.mean != other.mean).any()
+
+
+def test_the_seed_decides_the_families(text):
+    one, same, other = (reduce.fit(text, seed).centres for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one, same)
+    assert (one != other).any()
+
+
 def test_tables_are_read_back_as_they_were_stored(text, tmp_path):
     found = similar.fit(build_log(random_events(1, 300)), snapshots())
     for vectors in (text, np.zeros((3, 0), np.float32)):

@@ -32,7 +32,7 @@ def own(stats, t, usual, out):
     now, prior, repeats = np.log1p(t - stats[LAST]), np.log1p(usual), stats[BASKETS] - 1.0
     mean = (stats[SUM_GAP] + prior) / (repeats + 1.0)
     square = stats[SUM_SQUARE] + prior * prior - (repeats + 1.0) * mean * mean
-    spread = np.sqrt((max(square, 0.0) + 2.0) / (repeats + 3.0))
+    spread = np.sqrt((square + 2.0) / (repeats + 3.0))
     out[0] = (now - mean) / spread
     out[1] = np.log(spread)
     out[2] = np.log((stats[GAPS_NEAR] * SPAN / NEAR + OWN_DOUBT) / (repeats + OWN_DOUBT))

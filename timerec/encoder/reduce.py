@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.decomposition import PCA
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import pairwise_distances_argmin
 
 WIDTH = 48
@@ -28,8 +26,6 @@ class Reducer:
 
     def __call__(self, text: NDArray[np.float32]) -> NDArray[np.float32]:
         """Unit rows [I, d]; an item without text (a zero row) stays zero."""
-        if not self.components.size:
-            return np.zeros((len(text), 0), np.float32)
         short = (text - self.mean) @ self.components.T
         short /= np.linalg.norm(short, axis=1, keepdims=True) + 1e-6
         short[~text.any(1)] = 0.0
@@ -38,7 +34,7 @@ class Reducer:
     def families(self, short: NDArray[np.float32]) -> NDArray[np.int32]:
         """Family of each item, int32 [I], numbered from 0 without gaps; items without text are one of their own."""
         found = np.full(len(short), -1, np.int64)
-        told = short.any(1) if short.shape[1] else np.zeros(len(short), bool)
+        told = short.any(1)
         if told.any():
             found[told] = pairwise_distances_argmin(short[told], self.centres)
         return np.unique(found, return_inverse=True)[1].astype(np.int32)
@@ -50,7 +46,7 @@ def fit(text: NDArray[np.float32], seed: int) -> Reducer:
     Families are the clusters of mini-batch k-means (Sculley, WWW 2010) of the distinct texts: what a shop sells in several sizes
     and flavours, and people take in turns.
     """
-    distinct = np.unique(text[text.any(1)], axis=0) if text.size else text[:0]
+    distinct = np.unique(text[text.any(1)], axis=0)
     if len(distinct) < 2:
         nothing = np.zeros((0, text.shape[1]), np.float32)
         return Reducer(np.zeros(text.shape[1], np.float32), nothing, np.zeros((0, 0), np.float32))
@@ -62,7 +58,4 @@ def fit(text: NDArray[np.float32], seed: int) -> Reducer:
     short = plain(distinct)
     count = min(FAMILIES, max(1, len(short) // FAMILY))
     clusters = MiniBatchKMeans(count, random_state=seed, batch_size=4096, n_init=1, max_iter=20)
-    with warnings.catch_warnings():  # of texts that fall together there are fewer than clusters
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        clusters.fit(short)
-    return replace(plain, centres=clusters.cluster_centers_.astype(np.float32))
+    return replace(plain, centres=clusters.fit(short).cluster_centers_.astype(np.float32))
