@@ -4,4 +4,4 @@ from timerec.store.base import REQUESTS_KEPT, EventStore, StoreUnavailable
 from timerec.store.events import Accepted, Event, Stored
 from timerec.store.open import open_store
 
-__all__ = ["REQUESTS_KEPT", "Accepted", "Event", "EventStore", "Stored", "StoreUnavailable", "open_store"]
+__all__ = ["REQUESTS_KEPT", "Accepted", "Event", "EventStore", "StoreUnavailable", "Stored", "open_store"]

@@ -27,8 +27,10 @@ def open_store(url: str | Path, create: bool = True) -> EventStore:
     if scheme == "sqlite" and rest.startswith("/"):
         return _file(rest[1:], create)
     if scheme in ("redis", "rediss"):
-        from timerec.store.redis import RedisStore  # the package redis is an extra
-
+        try:
+            from timerec.store.redis import RedisStore
+        except ModuleNotFoundError:
+            raise DataError("store redis://…: needs the package redis: pip install 'timerec[redis]'") from None
         return RedisStore(text)
     raise DataError(f"store {scheme}://…: there is no such kind of event store: {_CURE}")
 

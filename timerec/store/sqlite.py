@@ -15,7 +15,7 @@ from timerec.schema import DataError
 from timerec.store import base
 from timerec.store.base import EventStore, StoreUnavailable
 from timerec.store.events import Accepted, Event, Stored, encoded, storable
-from timerec.store.sqlite_file import connect, prepare_file
+from timerec.store.sqlite_file import WriterLock, connect, prepare_file
 
 _LOOKUP = 1_000  # ids asked for in one statement
 _COLUMNS = "seq, event_id, user_id, item_id, timestamp, event, value, received"
@@ -23,9 +23,7 @@ _INSERT = f"INSERT INTO events ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _SINCE = f"SELECT {_COLUMNS} FROM events WHERE seq > ? ORDER BY seq LIMIT ?"
 _BY_ID = f"SELECT {_COLUMNS} FROM events WHERE event_id = ?"
 _HISTORY = f"SELECT {_COLUMNS} FROM events WHERE user_id = ? ORDER BY timestamp DESC, seq DESC LIMIT ?"
-_HISTORY_BEFORE = (
-    f"SELECT {_COLUMNS} FROM events WHERE user_id = ? AND timestamp < ? ORDER BY timestamp DESC, seq DESC LIMIT ?"
-)
+_HISTORY_BEFORE = f"SELECT {_COLUMNS} FROM events WHERE user_id = ? AND timestamp < ? ORDER BY timestamp DESC, seq DESC LIMIT ?"
 _LAST = "SELECT seq FROM sqlite_sequence WHERE name = 'events'"  # kept by AUTOINCREMENT, also when all events are removed
 _FORGET = "INSERT INTO removed SELECT event_id, seq FROM events WHERE seq = ?"
 
@@ -51,7 +49,8 @@ class SqliteStore(EventStore):
         with self._faults():
             self._inode = prepare_file(self._path, create)
             self._writer = connect(self._path)
-        self._write_lock = threading.Lock()  # threads queue here: SQLite's own waiting is by polling
+        self._one_process = WriterLock(self._path)
+        self._one_thread = threading.Lock()
         self._idle: deque[sqlite3.Connection] = deque()
 
     def append(self, events: Sequence[Event]) -> list[Accepted]:
@@ -116,8 +115,7 @@ class SqliteStore(EventStore):
             return connection.executemany("DELETE FROM events WHERE seq = ?", rows).rowcount if rows else 0
 
     def shrink(self) -> None:
-        with self._faults(), self._write_lock:
-            self._check_there()
+        with self._faults(), self._alone():
             self._writer.execute("VACUUM")
             self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
@@ -127,17 +125,18 @@ class SqliteStore(EventStore):
             _last(connection)
 
     def close(self) -> None:
-        self._closed = True
-        with self._write_lock:
-            self._writer.close()
+        with self._one_thread:
+            if not self._closed:
+                self._closed = True
+                self._writer.close()
+                self._one_process.close()
         while self._idle:
             self._idle.pop().close()
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         """The writer inside a transaction that no other process can begin meanwhile: seqs rise in order of commit."""
-        with self._faults(), self._write_lock:
-            self._check_there()
+        with self._faults(), self._alone():
             self._writer.execute("BEGIN IMMEDIATE")
             try:
                 yield self._writer
@@ -151,8 +150,7 @@ class SqliteStore(EventStore):
     def _reading(self) -> Iterator[sqlite3.Connection]:
         """A connection that nobody else uses meanwhile."""
         with self._faults():
-            if self._closed:
-                raise StoreUnavailable(f"{self._path}: the event store is closed: open it again")
+            self._check_open()
             try:
                 connection = self._idle.pop()
             except IndexError:
@@ -170,11 +168,22 @@ class SqliteStore(EventStore):
         try:
             yield
         except sqlite3.OperationalError as error:
-            raise StoreUnavailable(f"{self._path}: {error}; see that the disk has space and no program keeps it locked") from error
-        except sqlite3.ProgrammingError as error:
-            raise StoreUnavailable(f"{self._path}: {error}; open the event store again") from error
+            raise StoreUnavailable(f"{self._path}: {error}: see that the disk has space and no program locks the file") from error
         except sqlite3.DatabaseError as error:
             raise DataError(f"{self._path}: is no sound event store ({error}): restore it from a backup") from error
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Nobody else writes meanwhile, here or in other processes."""
+        with self._one_thread:
+            self._check_open()
+            with self._one_process():
+                self._check_there()
+                yield
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreUnavailable(f"{self._path}: the event store is closed: open it again")
 
     def _check_there(self) -> None:
         """SQLite goes on writing into a file that was deleted or replaced, where nobody would find the events again."""

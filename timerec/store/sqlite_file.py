@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sqlite3
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from timerec.schema import DataError
@@ -45,9 +48,51 @@ def prepare_file(path: Path, create: bool) -> int:
     return inode
 
 
+class WriterLock:
+    """Lets one process write at a time, by a lock on an empty file beside the store.
+
+    SQLite alone would order the writers too, but waits in ever longer pauses, and releases before 3.51.3 can lose commits
+    where one process commits while another begins to move the log into the file (sqlite.org/wal.html#walresetbug).
+    """
+
+    def __init__(self, path: Path) -> None:
+        """The lock of the event store at `path`."""
+        self._path = path
+        self._file = os.open(path.with_name(path.name + "-lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        """Hold the lock.
+
+        Raises:
+            StoreUnavailable: another process holds it for longer than `BUSY_SECONDS`.
+        """
+        give_up = time.monotonic() + BUSY_SECONDS
+        while not self._taken():
+            if time.monotonic() > give_up:
+                raise StoreUnavailable(f"{self._path}: another process has kept the event store locked for {BUSY_SECONDS:.0f} s")
+            time.sleep(0.0005)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        """Let go of the lock's file."""
+        os.close(self._file)
+
+    def _taken(self) -> bool:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
 def connect(path: Path) -> sqlite3.Connection:
     """A connection whose commits are on disk; any one thread at a time may use it."""
-    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    address = f"{path.as_uri()}?mode=rw"  # rw: a file that has gone is not made anew
+    connection = sqlite3.connect(address, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=True)
     connection.execute("PRAGMA synchronous = FULL")
     return connection
 
@@ -56,6 +101,8 @@ def _make(path: Path, create: bool) -> None:
     if path.is_dir():
         raise DataError(f"{path}: is a folder: give the path of the event store's file")
     if path.exists():
+        if not os.access(path, os.R_OK | os.W_OK):
+            raise DataError(f"{path}: may not be read and written: give this user the right to both")
         return
     if not create:
         raise DataError(f"{path}: there is no event store: give the path of one, or fill one with `timerec store load`")
