@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUN ?= runs/complete-journey
 DATA ?= data/complete-journey
 
-.PHONY: install dev rectools demo data test test-unit test-integration test-e2e test-slow lint types contracts docs check clean
+.PHONY: install dev redis rectools demo data test test-unit test-integration test-e2e test-slow lint types contracts docs check clean
 
 install: $(VENV)/.installed
 
@@ -17,11 +17,17 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 # what tests and checks need beside it
-dev: $(VENV)/.dev
+dev: $(VENV)/.dev redis
 
 $(VENV)/.dev: $(VENV)/.installed
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[demo,dev]'
 	touch $@
+
+# the server that the tests of the event store start for themselves
+redis:
+	@command -v redis-server > /dev/null || { \
+	  command -v apt-get > /dev/null || { echo "redis-server is missing and there is no apt-get: install Redis 6.2 or newer"; exit 1; }; \
+	  apt-get install -y -q redis-server || { apt-get update -q && apt-get install -y -q redis-server; }; }
 
 # the peer SASRec wants older releases of NumPy and pandas: an environment of its own
 rectools: .venv-rectools/.installed
