@@ -14,6 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 from timerec.cli_serve import serve, serve_key
+from timerec.cli_options import Moment, console, seconds
+from timerec.cli_store import store_app
 from timerec.config import Config, load_config
 from timerec.schema import DataError
 
@@ -23,6 +25,7 @@ app.add_typer(data_app, name="data")
 app.command("serve")(serve)
 app.command("serve-key")(serve_key)
 console = Console(stderr=True)
+app.add_typer(store_app, name="store")
 STAGES = 6
 
 Data = Annotated[Path, typer.Option("--data", help="data set directory: interactions, items, item_attributes")]
@@ -34,7 +37,6 @@ Address = Annotated[str, typer.Option("--address", help="Ray cluster; without, R
 Workers = Annotated[int, typer.Option("--workers", help="Ray Train workers; 0: one a GPU, or one a core up to two")]
 TimeBlind = Annotated[bool, typer.Option("--time-blind", help="train the whole model without any signal of when too")]
 Size = Annotated[int, typer.Option(help="about so many; 0: as the kind has")]
-Moment = Annotated[str, typer.Option(help="unix seconds or ISO time (UTC)")]
 
 
 @data_app.command("complete-journey")
@@ -211,19 +213,6 @@ def show(
     from timerec.show import show as display
 
     display(Console(), bundle, user, at, k)
-
-
-def seconds(text: str, option: str) -> int | None:
-    """Unix seconds of a moment given on the command line."""
-    if not text:
-        return None
-    if text.lstrip("-").isdigit():
-        return int(text)
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise DataError(f"{option} {text}: give unix seconds or an ISO time such as 2017-11-26") from None
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
 
 
 def main(arguments: list[str] | None = None) -> None:

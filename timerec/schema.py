@@ -11,6 +11,7 @@ class Columns:
     TIME = "timestamp"
     EVENT = "event"
     VALUE = "value"
+    EVENT_ID = "event_id"
     TITLE = "title"
     CATEGORY = "category"
     TEXT = "text"

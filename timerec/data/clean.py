@@ -66,8 +66,19 @@ class Judged(NamedTuple):
     kinds: list[str]  # names of the most frequent kinds
 
 
-def judge(rows: pa.Table, form: LogFormat) -> Judged:
-    """Keep or refuse each of N rows, as a pure function of the rows and the format."""
+class Read(NamedTuple):
+    """N rows of the log in our types; what cannot be read has a reason."""
+
+    user: pa.Array
+    item: pa.Array
+    time: NDArray[np.int64]
+    value: NDArray[np.float32]
+    missing: NDArray[np.bool_]  # there is no value, which counts as 1
+    reason: NDArray[np.object_]  # why the row is refused, "" where it is kept
+
+
+def read_rows(rows: pa.Table, form: LogFormat) -> Read:
+    """Read and judge each of N rows, as a pure function of the rows and the format."""
     n = rows.num_rows
     user, user_verdict = to_ids(rows[Columns.USER], form.user)
     item, item_verdict = to_ids(rows[Columns.ITEM], form.item)
@@ -90,22 +101,28 @@ def judge(rows: pa.Table, form: LogFormat) -> Judged:
         (readable & (time > form.now + DAY), TIME_FUTURE),
         (value_verdict == UNREADABLE, VALUE_NOT_FINITE),
     )
-    good = reason == ""
     missing = value_verdict == NULL
+    return Read(user, item, time, np.where(missing, np.float32(1), value), missing, reason)
+
+
+def judge(rows: pa.Table, form: LogFormat) -> Judged:
+    """Keep or refuse each of N rows, as a pure function of the rows and the format."""
+    read = read_rows(rows, form)
+    good = read.reason == ""
     kind, weight, known, kinds = _kinds(rows, form.event_weights, good)
     kept = pa.table(
         {
-            Columns.USER: user,
-            Columns.ITEM: item,
-            Prepared.TIME: time,
-            Prepared.VALUE: np.where(missing, np.float32(1), value),
+            Columns.USER: read.user,
+            Columns.ITEM: read.item,
+            Prepared.TIME: read.time,
+            Prepared.VALUE: read.value,
             Prepared.WEIGHT: weight,
             KIND: kind,
         }
     )
     if not good.all():
         kept = kept.filter(pa.array(good))
-    return Judged(kept, refused_rows(rows, reason, "interactions"), int((good & missing).sum()), known, kinds)
+    return Judged(kept, refused_rows(rows, read.reason, "interactions"), int((good & read.missing).sum()), known, kinds)
 
 
 def first_reason(*tests: tuple[NDArray[np.bool_], str]) -> NDArray[np.object_]:

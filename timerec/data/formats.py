@@ -68,7 +68,7 @@ def decide_formats(tables: Tables, config: DataConfig, now: int) -> tuple[LogFor
         plain = kind.value_type if pa.types.is_dictionary(kind) else kind
         if not (is_text(plain) or is_number(plain) or pa.types.is_null(plain)):
             raise DataError(f"{log.label}, column 'event' is of type {kind}: write the kind of event as text")
-    ignored = [name for name in log.columns if name not in LOG_COLUMNS]
+    ignored = [name for name in log.columns if name not in (*LOG_COLUMNS, Columns.EVENT_ID)]
     if ignored:
         notes.append(f"{log.label}: columns not used: {', '.join(ignored)}")
     log_format = LogFormat(user_kind, item_kind, form, now, config.event_weights)

@@ -88,13 +88,21 @@ def find_table(data_dir: Path, name: str, required: tuple[str, ...], optional: b
         raise DataError(f"{data_dir}: holds no {name}.parquet, {name}.csv or folder {name}; put the table there")
     if len(found) > 1:
         raise DataError(f"{data_dir}: holds both {found[0].name} and {found[1].name}; keep one of them")
-    paths = _files(found[0])
-    files = tuple(file for file in map(_inspect, paths) if file.rows > 0)
+    return table_at(found[0], name, required)
+
+
+def table_at(path: Path, name: str, required: tuple[str, ...]) -> Table:
+    """The table in the file or folder `path`, with its columns checked.
+
+    Raises:
+        DataError: an unreadable or empty file, a required column missing.
+    """
+    files = tuple(file for file in map(_inspect, _files(path)) if file.rows > 0)
     if not files:
-        raise DataError(f"{found[0].name} is empty: write one row an event with the columns {', '.join(required)}")
+        raise DataError(f"{path.name} is empty: write one row an event with the columns {', '.join(required)}")
     for file in files:
-        _check_columns(_label(found[0], file.path), file.schema.names, required)
-    return Table(name, found[0].name, files)
+        _check_columns(_label(path, file.path), file.schema.names, required)
+    return Table(name, path.name, files)
 
 
 def pieces(table: Table, columns: tuple[str, ...]) -> list[Piece]:
