@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.store_cases import RedisServer
+
 
 class SmallRun(NamedTuple):
     """A data set directory and the run that was made of it."""
@@ -28,6 +30,14 @@ def ray_local() -> Iterator[None]:
     connect(address="", num_cpus=4)
     yield
     disconnect()
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A Redis that acknowledges what is on disk; tests keep apart by the prefix of their keys."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    yield server
+    server.kill()
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -55,9 +56,10 @@ class RedisStore(EventStore):
         rows = storable(events)
         if not rows:
             return []
-        arguments: list[Any] = [self._users, repr(time.time())]
+        arguments: list[Any] = [self._users]
+        received = time.time()
         for row in rows:
-            arguments += (row.event_id, row.user_id, row.item_id, row.timestamp, row.event, repr(row.value))
+            arguments += (row.event_id, row.user_id, row.timestamp, json.dumps([*row, received], ensure_ascii=False))
         keys = [self._stream, self._ids, self._last]
         answers = self._server.call(lambda: self._append(keys, arguments))
         return [Accepted(abs(seq), seq < 0) for seq in answers]
@@ -122,8 +124,7 @@ class RedisStore(EventStore):
 def _stored(entries: Iterable[Any]) -> list[Stored]:
     """Entries of the stream as events."""
     found = []
-    for name, fields in entries:
-        event_id, user_id, item_id, timestamp, kind, value, received = (field.decode() for field in fields[1::2])
-        event = Event(event_id, user_id, item_id, int(timestamp), kind, float(value))
-        found.append(Stored(int(name.partition(b"-")[0]), event, float(received)))
+    for name, (_, content) in entries:
+        *event, received = json.loads(content)
+        found.append(Stored(int(name.partition(b"-")[0]), Event(*event), received))
     return found

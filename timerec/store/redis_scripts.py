@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-# An entry of the stream has the id SEQ-0 and the fields e, u, i, t, k, v, r in this order: event_id, user_id, item_id,
-# timestamp, event (kind), value, received.
+# An entry of the stream has the id SEQ-0 and one field: the JSON array event_id, user_id, item_id, timestamp, event (kind),
+# value, received. Clients read one text an event several times as fast as seven.
 
-# KEYS: stream, ids, last; ARGV: prefix of the users' keys, received, then event_id, user_id, item_id, timestamp, event, value
-# of each event. Answers with each event's seq, negative where its id was known.
+# KEYS: stream, ids, last; ARGV: prefix of the users' keys, then event_id, user_id, timestamp and the JSON array of each event.
+# Answers with each event's seq, negative where its id was known.
 APPEND = """
 local last = tonumber(redis.call('GET', KEYS[3]) or '0')
 local answers = {}
-for at = 3, #ARGV, 6 do
+for at = 2, #ARGV, 4 do
   local known = redis.call('HGET', KEYS[2], ARGV[at])
   if known then
     answers[#answers + 1] = -tonumber(known)
   else
     last = last + 1
     local seq = string.format('%.0f', last)
-    redis.call('XADD', KEYS[1], seq .. '-0', 'e', ARGV[at], 'u', ARGV[at + 1], 'i', ARGV[at + 2], 't', ARGV[at + 3],
-      'k', ARGV[at + 4], 'v', ARGV[at + 5], 'r', ARGV[2])
+    redis.call('XADD', KEYS[1], seq .. '-0', 'e', ARGV[at + 3])
     redis.call('HSET', KEYS[2], ARGV[at], seq)
-    redis.call('ZADD', ARGV[1] .. ARGV[at + 1], ARGV[at + 3], string.format('%016.0f', last))
+    redis.call('ZADD', ARGV[1] .. ARGV[at + 1], ARGV[at + 2], string.format('%016.0f', last))
     answers[#answers + 1] = last
   end
 end
@@ -51,7 +50,7 @@ local removed = 0
 for at = 2, #ARGV do
   local entry = redis.call('XRANGE', KEYS[1], ARGV[at] .. '-0', ARGV[at] .. '-0')[1]
   if entry then
-    redis.call('ZREM', ARGV[1] .. entry[2][4], string.format('%016.0f', tonumber(ARGV[at])))
+    redis.call('ZREM', ARGV[1] .. cjson.decode(entry[2][2])[2], string.format('%016.0f', tonumber(ARGV[at])))
     removed = removed + redis.call('XDEL', KEYS[1], ARGV[at] .. '-0')
   end
 end

@@ -19,6 +19,7 @@ PAUSES = (0.05, 0.2, 0.5)  # seconds before each further try
 _ANSWER_SECONDS, _CONNECT_SECONDS = 10.0, 2.0
 _PREFIX = re.compile(r"[\w.-]{1,64}", re.ASCII)
 _REFUSED = (redis.AuthenticationError, redis.exceptions.AuthorizationError, redis.exceptions.NoPermissionError)
+_TLS = ("ssl_ca_certs", "ssl_cert_reqs", "ssl_certfile", "ssl_keyfile", "ssl_check_hostname")  # what rediss:// may need
 _Found = TypeVar("_Found")
 
 
@@ -47,6 +48,9 @@ def parse(url: str) -> Address:
     prefix = options.pop("prefix", "timerec")
     if not _PREFIX.fullmatch(prefix):
         raise DataError(f"store {label}: prefix {prefix[:80]!r} is not 1 to 64 of letters, digits, _ . -: choose another")
+    unknown = [name for name in options if name not in _TLS]
+    if unknown:
+        raise DataError(f"store {label}: option {unknown[0]!r} is unknown: give prefix, or for rediss:// {', '.join(_TLS)}")
     return Address(urlunsplit(parts._replace(query=urlencode(options))), label, prefix)
 
 
@@ -56,13 +60,10 @@ class Server:
     def __init__(self, address: Address) -> None:
         self.label = address.label
         self._closed = False
-        try:
-            self.client = redis.Redis.from_url(
-                address.url, protocol=2, socket_timeout=_ANSWER_SECONDS, socket_connect_timeout=_CONNECT_SECONDS,
-                retry=Retry(NoBackoff(), 0), redis_connect_func=self._greet,
-            )  # fmt: skip
-        except (TypeError, ValueError) as error:
-            raise DataError(f"store {self.label}: {error}: give redis://HOST:PORT/DB?prefix=NAME") from None
+        self.client = redis.Redis.from_url(
+            address.url, protocol=2, socket_timeout=_ANSWER_SECONDS, socket_connect_timeout=_CONNECT_SECONDS,
+            retry=Retry(NoBackoff(), 0), redis_connect_func=self._greet,
+        )  # fmt: skip
 
     def call(self, command: Callable[[], _Found]) -> _Found:
         """What the command answers, asked again where the server cannot be reached; it must bear being repeated.
@@ -82,6 +83,10 @@ class Server:
                 if pause is None:
                     raise StoreUnavailable(f"{self.label}: cannot be reached ({error})") from error
                 time.sleep(pause)
+            except redis.exceptions.OutOfMemoryError as error:
+                raise StoreUnavailable(
+                    f"{self.label}: the server is full: raise maxmemory or run `timerec store compact`"
+                ) from error
             except redis.ResponseError as error:
                 if "WRONGTYPE" in str(error):
                     raise DataError(

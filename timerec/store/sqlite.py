@@ -120,9 +120,9 @@ class SqliteStore(EventStore):
             self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def ping(self) -> None:
-        with self._reading() as connection:
-            self._check_there()
-            _last(connection)
+        self._check_open()
+        self._check_there()
+        self.last()
 
     def close(self) -> None:
         with self._one_thread:
