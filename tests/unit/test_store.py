@@ -228,7 +228,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(STEPS, st.integers(0, 9), st.integers(1, 6), st.none() | st.integers(-2, 5))
 def test_it_equals_a_plain_list(fresh: MakeUrl, steps: list, seq: int, limit: int, before: int | None) -> None:
     url, plain = fresh(), PlainStore()

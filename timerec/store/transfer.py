@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 import time as clock
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -97,23 +98,20 @@ def export(store: EventStore, out: Path, until: int | None = None, progress: Pro
         DataError: there is no such event, or the file cannot be written.
     """
     path = out if out.suffix == ".parquet" else out / f"{INTERACTIONS}.parquet"
-    draft, numbered = path.with_name(path.name + ".draft"), path.with_name(path.name + ".numbered")
     last = store.last()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        written, whole = _write_texts(store, draft, last, until, progress)
-        if not written:
-            moment = "" if until is None else f" before {until}"
-            raise DataError(f"{path}: the event store holds no event{moment}: nothing is exported")
-        if whole:
-            _number(draft, numbered, whole)
-            numbered.replace(draft)
-        draft.replace(path)
+        with tempfile.TemporaryDirectory(prefix=".timerec-", dir=path.parent) as work:
+            draft = Path(work) / "texts.parquet"
+            written, whole = _write_texts(store, draft, last, until, progress)
+            if not written:
+                moment = "" if until is None else f" before {until}"
+                raise DataError(f"{path}: the event store holds no event{moment}: nothing is exported")
+            if whole:
+                draft = _number(draft, Path(work) / "numbers.parquet", whole)
+            draft.replace(path)
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror or error}): choose another --out") from None
-    finally:
-        draft.unlink(missing_ok=True)
-        numbered.unlink(missing_ok=True)
     return {"events": written, "last": last, "out": str(path)}
 
 
@@ -222,9 +220,10 @@ def _write_texts(store: EventStore, path: Path, last: int, until: int | None, pr
     return written, whole
 
 
-def _number(draft: Path, out: Path, whole: list[str]) -> None:
+def _number(draft: Path, out: Path, whole: list[str]) -> Path:
     """The same table with these text columns as int64."""
     schema = pa.schema([(field.name, pa.int64() if field.name in whole else field.type) for field in _EXPORTED])
     with pq.ParquetFile(draft) as file, pq.ParquetWriter(out, schema) as writer:
         for group in range(file.num_row_groups):
             writer.write_table(file.read_row_group(group).cast(schema))
+    return out
