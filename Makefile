@@ -26,7 +26,7 @@ $(VENV)/.dev: $(VENV)/.installed
 # the server that the tests of the event store start for themselves
 redis:
 	@command -v redis-server > /dev/null || { \
-	  command -v apt-get > /dev/null || { echo "redis-server is missing and there is no apt-get: install Redis 6.2 or newer"; exit 1; }; \
+	  command -v apt-get > /dev/null || { echo "redis-server is missing and there is no apt-get: install Redis 7"; exit 1; }; \
 	  apt-get install -y -q redis-server || { apt-get update -q && apt-get install -y -q redis-server; }; }
 
 # the peer SASRec wants older releases of NumPy and pandas: an environment of its own

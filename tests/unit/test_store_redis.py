@@ -61,7 +61,8 @@ def test_a_killed_and_restarted_server_has_all_acknowledged_events(own: RedisSer
     store.close()
 
 
-def test_a_short_absence_is_not_noticed(own: RedisServer) -> None:
+def test_a_short_absence_is_not_noticed(own: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("timerec.store.redis_server.PAUSES", (0.1,) * 200)  # as long as the start takes on a busy machine
     with open_store(url(own)) as store:
         store.append([EVENT])
         own.kill()
@@ -76,6 +77,7 @@ def test_a_short_absence_is_not_noticed(own: RedisServer) -> None:
     [
         ({"appendonly": "no"}, "appendonly is no, .*: set `appendonly yes` in redis.conf"),
         ({"appendfsync": "everysec"}, "appendfsync is everysec, .*: set `appendfsync always` in redis.conf"),
+        ({"no-appendfsync-on-rewrite": "yes"}, "set `no-appendfsync-on-rewrite no` in redis.conf"),
         ({"maxmemory": "100mb", "maxmemory-policy": "allkeys-lru"}, "events could be evicted: set `maxmemory-policy noeviction`"),
     ],
 )

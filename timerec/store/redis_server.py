@@ -60,7 +60,7 @@ class Server:
     def __init__(self, address: Address) -> None:
         self.label = address.label
         self._closed = False
-        self.client = redis.Redis.from_url(
+        self.client: Any = redis.Redis.from_url(  # Any: its hints cover all protocols and response callbacks at once
             address.url, protocol=2, socket_timeout=_ANSWER_SECONDS, socket_connect_timeout=_CONNECT_SECONDS,
             retry=Retry(NoBackoff(), 0), redis_connect_func=self._greet,
         )  # fmt: skip
@@ -104,7 +104,7 @@ class Server:
         """Begin a connection. The settings are read anew each time: a restarted server may have others."""
         connection.on_connect()
         try:
-            settings = _settings(connection, "append*") | _settings(connection, "maxmemory*")
+            settings = _settings(connection, "*append*") | _settings(connection, "maxmemory*")
         except redis.ResponseError as error:
             if str(error).startswith("LOADING"):
                 raise
@@ -126,7 +126,7 @@ def _settings(connection: Any, pattern: str) -> dict[str, str]:
 
 def _not_durable(settings: dict[str, str]) -> str | None:
     """Why an acknowledged event could be lost."""
-    for name, wanted in (("appendonly", "yes"), ("appendfsync", "always")):
+    for name, wanted in (("appendonly", "yes"), ("appendfsync", "always"), ("no-appendfsync-on-rewrite", "no")):
         if settings.get(name) != wanted:
             return (
                 f"{name} is {settings.get(name)}, so an acknowledged event could be lost: "
