@@ -1,7 +1,9 @@
-"""A Redis server of the tests' own, and the event store as plain Python would have it."""
+"""A Redis server of the tests' own, the event store as plain Python would have it, and bundles that hold a log."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
 import signal
@@ -11,6 +13,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from timerec.store import Accepted, Event, EventStore, Stored
@@ -114,3 +120,34 @@ class PlainStore(EventStore):
 
     def close(self) -> None:
         """Nothing to let go of."""
+
+
+def bundle_of(folder: Path, rows: pd.DataFrame, users: list, items: list, kinds: list[str]) -> Path:
+    """A bundle that holds nothing but a log, in two shards."""
+    log = folder / "log"
+    user = rows["user_id"].map(users.index).to_numpy(np.int32)
+    columns = {
+        "user": user,
+        "item": rows["item_id"].map(items.index).to_numpy(np.int32),
+        "time": rows["timestamp"].to_numpy(np.int64),
+    }
+    columns["kind"] = np.array([kinds.index(kind) if kind in kinds else -1 for kind in rows["event"]], np.int8)
+    table = pa.table(columns).sort_by([("user", "ascending"), ("time", "ascending"), ("item", "ascending")])
+    half = len(rows) // 2
+    for shard, part in enumerate((table.slice(0, half), table.slice(half))):
+        (log / "events").mkdir(parents=True, exist_ok=True)
+        pq.write_table(part, log / "events" / f"shard-{shard:05d}.parquet")
+    pq.write_table(pa.table({"user_id": users}), log / "users.parquet")
+    pq.write_table(pa.table({"item_id": items}), log / "items.parquet")
+    (log / "manifest.json").write_text(json.dumps({"kinds": kinds}))
+    return sealed(folder)
+
+
+def sealed(folder: Path) -> Path:
+    """The folder as a bundle that opens: with a head and checksums."""
+    from timerec.bundle import FORMAT, HEAD, VERSION  # torch: not for every test
+
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    files = {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+    (folder / HEAD).write_text(json.dumps({"format": FORMAT, "version": VERSION, "config": {}, "files": files}))
+    return folder

@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
 from tests.small_data import write_small
-from timerec.bundle import FORMAT, HEAD, LOG, VERSION
+from tests.store_cases import sealed
+from timerec.bundle import LOG
 from timerec.config import DataConfig
 from timerec.pipeline.prepare import prepare
 from timerec.schema import Columns, Prepared
 from timerec.store import open_store
 from timerec.store.compact import compact
 from timerec.store.transfer import export, load
-
-
-def bundle_of(prepared: Path, out: Path) -> Path:
-    """A bundle that holds nothing but a prepared log."""
-    shutil.copytree(prepared, out / LOG)
-    files = [path for path in out.rglob("*") if path.is_file()]
-    digests = {str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-    (out / HEAD).write_text(json.dumps({"format": FORMAT, "version": VERSION, "config": {}, "files": digests}))
-    return out
 
 
 def test_through_a_store_and_back(ray_local: None, tmp_path: Path) -> None:
@@ -44,5 +34,10 @@ def test_through_a_store_and_back(ray_local: None, tmp_path: Path) -> None:
             assert pq.read_table(tmp_path / "before" / name).equals(pq.read_table(tmp_path / "after" / name))
         assert pq.read_table(tmp_path / "after" / Prepared.ITEMS)[Columns.ITEM].type == "int64"
 
-        bundle = bundle_of(tmp_path / "before", tmp_path / "bundle")
-        assert compact(store, bundle) == {"events": found["read"], "removed": found["read"], "kept": 0, "last": found["read"]}
+        shutil.copytree(tmp_path / "before", tmp_path / "bundle" / LOG)
+        assert compact(store, sealed(tmp_path / "bundle")) == {
+            "events": found["read"],
+            "removed": found["read"],
+            "kept": 0,
+            "last": found["read"],
+        }

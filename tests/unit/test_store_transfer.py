@@ -1,8 +1,7 @@
-"""Logs into a store and out of it, and what a bundle holds removed from it."""
+"""Logs into a store and out of it, and the commands."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,13 +14,12 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 
-from timerec.bundle import FORMAT, HEAD, VERSION
+from tests.store_cases import bundle_of
 from timerec.cli import main
 from timerec.data.clean import LogFormat, judge
 from timerec.data.columns import TimeFormat
 from timerec.schema import DataError
 from timerec.store import Event, EventStore, open_store
-from timerec.store.compact import compact
 from timerec.store.transfer import event_id, export, load
 
 NOW = 2_000_000_000
@@ -213,68 +211,6 @@ def test_nothing_to_export(store: EventStore, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="cannot be written .*: choose another --out"):
         export(store, tmp_path / "file" / "log.parquet")
-
-
-def bundle_of(folder: Path, rows: pd.DataFrame, users: list, items: list, kinds: list[str]) -> Path:
-    """A bundle that holds nothing but a log, in two shards."""
-    log = folder / "log"
-    user = rows["user_id"].map(users.index).to_numpy(np.int32)
-    columns = {
-        "user": user,
-        "item": rows["item_id"].map(items.index).to_numpy(np.int32),
-        "time": rows["timestamp"].to_numpy(np.int64),
-    }
-    columns["kind"] = np.array([kinds.index(kind) if kind in kinds else -1 for kind in rows["event"]], np.int8)
-    table = pa.table(columns).sort_by([("user", "ascending"), ("time", "ascending"), ("item", "ascending")])
-    half = len(rows) // 2
-    for shard, part in enumerate((table.slice(0, half), table.slice(half))):
-        (log / "events").mkdir(parents=True, exist_ok=True)
-        pq.write_table(part, log / "events" / f"shard-{shard:05d}.parquet")
-    pq.write_table(pa.table({"user_id": users}), log / "users.parquet")
-    pq.write_table(pa.table({"item_id": items}), log / "items.parquet")
-    (log / "manifest.json").write_text(json.dumps({"kinds": kinds}))
-    files = {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in log.rglob("*.*")}
-    (folder / HEAD).write_text(json.dumps({"format": FORMAT, "version": VERSION, "config": {}, "files": files}))
-    return folder
-
-
-@pytest.mark.parametrize("numbers", [True, False])
-def test_compaction_removes_what_the_bundle_holds_and_nothing_else(store: EventStore, tmp_path: Path, numbers: bool) -> None:
-    rng = np.random.default_rng(7)
-    drawn = {"user_id": rng.integers(0, 5, 300), "item_id": rng.integers(10, 16, 300), "timestamp": rng.integers(0, 12, 300)}
-    rows = pd.DataFrame(drawn | {"event": rng.choice(["buy", "view", "odd", "strange"], 300)}).drop_duplicates()
-    if not numbers:
-        rows = rows.astype({"user_id": str, "item_id": str})
-    inside = rows.sample(len(rows) // 2, random_state=1)
-    users, items = sorted(inside["user_id"].unique().tolist()), sorted(inside["item_id"].unique().tolist())
-    bundle = bundle_of(tmp_path / "bundle", inside, users, items, ["buy", "view"])
-    told = {"odd": "", "strange": ""}  # kinds that the bundle does not tell apart
-    key = ["user_id", "item_id", "timestamp", "kind"]
-    known = set(inside.assign(kind=inside["event"].replace(told))[key].astype(str).apply(tuple, axis=1))
-    strangers = [
-        ("9", "10", 1, "buy"),
-        ("0", "99", 1, "buy"),
-        ("007", "10", 1, "buy"),
-        ("0", "10", -5, "buy"),
-        ("0", "10", 2**40, "buy"),
-    ]
-    sent = [Event(str(n), *map(str, row[:2]), *row[2:]) for n, row in enumerate([*rows.itertuples(index=False), *strangers])]
-    store.append(sent)
-    stay = [one for one in sent if (one[1], one[2], str(one[3]), told.get(one[4], one[4])) not in known]
-    found = compact(store, bundle)
-    assert found == {"events": len(sent), "removed": len(sent) - len(stay), "kept": len(stay), "last": len(sent)}
-    assert [one.event for one in store.since(0)] == stay and len(stay) > 50
-    assert all(answer.duplicate for answer in store.append(sent))
-    assert compact(store, bundle)["removed"] == 0
-
-
-def test_compaction_goes_page_by_page(store: EventStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("timerec.store.compact.PAGE", 3)
-    rows = pd.DataFrame({"user_id": [1] * 10, "item_id": [2] * 10, "timestamp": range(10), "event": ""})
-    store.append([Event(str(k), "1", "2", k) for k in range(20)])
-    seen: list[tuple[int, int]] = []
-    assert compact(store, bundle_of(tmp_path / "b", rows, [1], [2], []), lambda *done: seen.append(done))["removed"] == 10
-    assert [row[3] for row in events(store)] == list(range(10, 20)) and seen[-1] == (20, 20) and len(seen) == 7
 
 
 def test_the_commands(command: Callable[..., dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
