@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from timerec.cli_serve import serve, serve_key
 from timerec.cli_options import Moment, console, seconds
+from timerec.cli_serve import serve, serve_key
 from timerec.cli_store import store_app
 from timerec.config import Config, load_config
 from timerec.schema import DataError
@@ -24,7 +24,6 @@ data_app = typer.Typer(help="Make a data set directory: packaged real data, or g
 app.add_typer(data_app, name="data")
 app.command("serve")(serve)
 app.command("serve-key")(serve_key)
-console = Console(stderr=True)
 app.add_typer(store_app, name="store")
 STAGES = 6
 

@@ -13,11 +13,9 @@ from typing import Annotated, Any
 import typer
 import yaml
 from pydantic import ValidationError
-from rich.console import Console
 
+from timerec.cli_options import console
 from timerec.schema import DataError
-
-console = Console(stderr=True)
 
 
 def serve(

@@ -21,8 +21,8 @@ from timerec.config import ClusterConfig, ForecasterConfig
 from timerec.forecaster.backtest import ground, judge, recurrent
 from timerec.forecaster.features import ForecastFeatures
 from timerec.forecaster.fit import fit_local
-from timerec.forecaster.series import ItemSeries
 from timerec.forecaster.prepared import read_series
+from timerec.forecaster.series import ItemSeries
 from timerec.pipeline.forecast import apply, forecast
 from timerec.schema import DataError
 from timerec.training.forecast_loop import fit_distributed

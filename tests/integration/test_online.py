@@ -213,7 +213,7 @@ def test_an_item_is_forecast_as_of_then(log, own):
 def test_likeness_knows_what_goes_together_and_is_as_of_then(own):
     likeness = Likeness(System(own).live)
     found = likeness.like("103", 5, END)
-    assert found is not None and [why for _, why, _ in found][0] == "together"
+    assert found is not None and found[0][1] == "together"
     assert [score for _, _, score in found] == sorted((score for _, _, score in found), reverse=True)
     assert likeness.like("no such", 5, END) is None
     assert likeness.like("103", 5, START) == []

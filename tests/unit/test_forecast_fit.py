@@ -143,7 +143,9 @@ def test_windows_teach_every_target_once_and_at_its_place() -> None:
     for name in ("weight", "held"):
         torch.testing.assert_close(getattr(cut, name).sum(), getattr(data, name).sum())
     taught = cut.weight.sum(-1) > 0
-    one, other = (torch.cat([part.x[mask], part.target[mask]], -1) for part, mask in ((cut, taught), (data, data.weight.sum(-1) > 0)))
+    one, other = (
+        torch.cat([part.x[mask], part.target[mask]], -1) for part, mask in ((cut, taught), (data, data.weight.sum(-1) > 0))
+    )
     torch.testing.assert_close(one.unique(dim=0), other.unique(dim=0))
     assert windowed(tensors(choose(waves(), 2, 60, seed=1), architecture(SMALL, waves(), 60))).x.shape[0] == 60
 

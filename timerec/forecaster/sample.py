@@ -160,4 +160,6 @@ def windowed(data: Tensors) -> Tensors:
             columns["weight"][:WARM] = 0.0
             columns["held"][:WARM] = 0.0
         parts.append(Tensors(**columns, lengths=(data.lengths[inside] - start).clamp(max=WINDOW)))
-    return Tensors(*(torch.cat([getattr(part, name) for part in parts], dim=int(name != "lengths")) for name in [*names, "lengths"]))
+    return Tensors(
+        *(torch.cat([getattr(part, name) for part in parts], dim=int(name != "lengths")) for name in [*names, "lengths"])
+    )

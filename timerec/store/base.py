@@ -12,7 +12,7 @@ from timerec.store.events import Accepted, Event, Stored
 REQUESTS_KEPT = 1_000_000  # answered requests that are kept for replay; older ones go
 
 
-class StoreUnavailable(Exception):  # noqa: N818 - a state of the store, not a fault of the caller
+class StoreUnavailable(Exception):
     """The store cannot be reached or cannot write at this moment: the same call may succeed later."""
 
 
