@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 from timerec.cli_options import Moment, console, seconds
+from timerec.cli_replay import replay
 from timerec.cli_serve import serve, serve_key
 from timerec.cli_store import store_app
 from timerec.config import Config, load_config
@@ -24,6 +25,7 @@ data_app = typer.Typer(help="Make a data set directory: packaged real data, or g
 app.add_typer(data_app, name="data")
 app.command("serve")(serve)
 app.command("serve-key")(serve_key)
+app.command("replay")(replay)
 app.add_typer(store_app, name="store")
 STAGES = 6
 

@@ -1,4 +1,4 @@
-"""`timerec serve`: the whole graph on this machine, until Ctrl-C."""
+"""`timerec serve`: the whole graph on this machine, until Ctrl-C; and its keys."""
 
 from __future__ import annotations
 
