@@ -8,6 +8,7 @@ from typing import Any
 from ray import serve
 
 from serve_app.clock import shift_of
+from serve_app.models import Model
 from serve_app.settings import Scale, Settings
 from timerec.online.base import open_base
 
@@ -29,14 +30,14 @@ def build(settings: Settings) -> serve.Application:
     if settings.keys:
         Keys(settings.keys)
     base = open_base(settings.bundle, settings.folder, settings.data)
-    data = str(settings.data.absolute()) if settings.data else None
-    parts = (str(settings.bundle.absolute()), data, str(settings.folder.absolute()), settings.store)
+    model = vars(Model.at(settings.bundle, settings.data))
+    parts = (model, str(settings.folder.absolute()), settings.store)
     encoder: Any = _deployment("encoder", Encoder, settings.encoder).bind(*parts)
     forecaster: Any = _deployment("forecaster", Forecaster, settings.forecaster).bind(*parts)
     fusion: Any = _deployment("fusion", Fusion, settings.fusion).bind(*parts, forecaster)
     gateway: Any = _deployment("gateway", serve.ingress()(Gateway), settings.gateway)
     shift = shift_of(settings.clock, int(base.files.manifest()["last"]))
-    bound: serve.Application = gateway.bind(settings.model_dump(mode="json"), shift, encoder, forecaster, fusion)
+    bound: serve.Application = gateway.bind(settings.model_dump(mode="json"), model, shift, encoder, forecaster, fusion)
     return bound
 
 

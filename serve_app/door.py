@@ -12,6 +12,7 @@ from serve_app.metrics import Metrics
 from serve_app.problems import Problem
 from serve_app.settings import Limits
 
+ADMIN = "/v1/models"
 OPEN = ("/healthz", "/readyz", "/metrics")  # for whoever watches the service; told apart by the network, not by keys
 
 
@@ -45,7 +46,7 @@ class Door:
             await self._app(scope, receive, send)
             return
         headers = {name.lower(): value for name, value in scope["headers"]}
-        problem = self._refuse(headers)
+        problem = self._refuse(headers, scope["path"].startswith(ADMIN))
         if problem:
             await problem.response()(scope, receive, send)
             return
@@ -55,7 +56,7 @@ class Door:
         finally:
             self._busy -= 1
 
-    def _refuse(self, headers: dict[bytes, bytes]) -> Problem | None:
+    def _refuse(self, headers: dict[bytes, bytes], admin: bool) -> Problem | None:
         if self._busy >= self._limits.in_flight:
             return Problem(503, "too many requests at this moment: ask again", {"Retry-After": "1"})
         length = headers.get(b"content-length", b"0")
@@ -67,6 +68,8 @@ class Door:
         name = self._keys.name(key.strip()) if scheme.lower() == "bearer" else None
         if name is None:
             return Problem(401, "send a valid API key as `Authorization: Bearer KEY`", {"WWW-Authenticate": "Bearer"})
+        if admin and not name.startswith("admin"):
+            return Problem(403, f"key {name} may not see or change models: use one whose name begins with admin")
         wait = self._rates.wait(name)
         if wait:
             return Problem(429, f"key {name} asks more often than agreed", {"Retry-After": str(max(1, round(wait)))})

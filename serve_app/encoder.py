@@ -2,73 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from serve_app.models import Missing
 from serve_app.replica import Replica, batched
 from timerec.counters import before
+from timerec.online.base import Base
 from timerec.online.live import LiveHistory, warm
 from timerec.online.messages import Ask, Heard
 from timerec.online.reader import Reader
 from timerec.schema import Columns
+from timerec.store.events import Stored
 
 BATCH = 32  # requests read at once
 
 
-class Encoder(Replica):
-    """Reads histories with the history encoder, and tells them."""
+class Reading:
+    """One model's histories, and its history encoder."""
 
-    def __init__(self, bundle: str, data: str | None, folder: str, store: str) -> None:
-        import torch
-
-        torch.set_num_threads(1)
-        super().__init__(bundle, data, folder, store)
-        state = self.base.state()
-        self._history = LiveHistory(state, self.base.weights, counters=False)
-        self._reader = Reader(self._history, self.base.bundle.model(state, stranger=True))
-        self._titles = state.items[Columns.TITLE].to_pylist()
-        self.idle()
-        self._reader.read([Ask(None, 0)])  # kernels are compiled or loaded before the first request
+    def __init__(self, base: Base) -> None:
+        state = base.state()
+        self.history = LiveHistory(state, base.weights, counters=False)
+        self.reader = Reader(self.history, base.bundle.model(state, stranger=True))
+        self.titles: list[str] = state.items[Columns.TITLE].to_pylist()
+        self.reader.read([Ask(None, 0)])
         warm()
 
-    @batched(max_batch_size=BATCH, batch_wait_timeout_s=0.0)
-    async def read(self, asks: list[Ask]) -> list[Heard]:
-        """What the history encoder makes of each request's history, every stored event included."""
-        return await self.compute(self._read, asks)
+    @property
+    def seq(self) -> int:
+        """Place in the store up to which it has read."""
+        return self.history.seq
 
-    async def history(self, user_id: str, at: int, limit: int) -> dict[str, Any] | None:
+    def take(self, stored: Sequence[Stored]) -> None:
+        """Take the next events."""
+        self.history.take(stored)
+
+    def tell(self, user_id: str, at: int, limit: int) -> dict[str, Any] | None:
         """A user's latest events strictly before `at`, the newest first; None for an unknown user."""
-        return await self.compute(self._tell, user_id, at, limit)
-
-    async def users(self, search: str, limit: int) -> list[dict[str, Any]]:
-        """Users whose identifier begins with `search`, those with the longest histories first."""
-        return await self.compute(self._find, search, limit)
-
-    async def status(self) -> dict[str, Any]:
-        """How far it has read."""
-        return {"seq": self._history.seq, "behind": self.behind, "model": self.base.digest}
-
-    def idle(self) -> None:
-        self.catch_up(self._history, lambda: self._history.seq)
-
-    def _read(self, asks: list[Ask]) -> list[Heard]:
-        self.idle()
-        return self._reader.read(asks)
-
-    def _tell(self, user_id: str, at: int, limit: int) -> dict[str, Any] | None:
-        self.idle()
-        index = self._history.intake.users.index(user_id)
+        index = self.history.intake.users.index(user_id)
         if index < 0:
             return None
-        log, items = self._history.live.log, self._history.intake.items
+        log, items, kinds = self.history.live.log, self.history.intake.items, [*self.history.kinds, ""]
         start = int(log.user_start[index])
         known = int(before(log.event_time, start, log.user_size[index], at))
-        kinds = [*self._history.kinds, ""]
         events = [
             {
                 "item_id": items.name(item := int(log.event_item[place])),
-                "title": self._titles[item] if item < len(self._titles) else "",
+                "title": self.titles[item] if item < len(self.titles) else "",
                 "timestamp": int(log.event_time[place]),
                 "event": kinds[log.event_kind[place]],
                 "value": float(log.event_value[place]),
@@ -77,8 +60,38 @@ class Encoder(Replica):
         ]
         return {"user_id": user_id, "at": at, "count": known, "events": events}
 
-    def _find(self, search: str, limit: int) -> list[dict[str, Any]]:
-        users, size = self._history.intake.users, self._history.live.log.user_size
+    def find(self, search: str, limit: int) -> list[dict[str, Any]]:
+        """Users whose identifier begins with `search`, those with the longest histories first."""
+        users, size = self.history.intake.users, self.history.live.log.user_size
         found = users.starting_with(search)
         best = found[np.argsort(-size[found], kind="stable")[:limit]]
         return [{"user_id": users.name(int(index)), "events": int(size[index])} for index in best]
+
+
+class Encoder(Replica[Reading]):
+    """Reads histories with the history encoder, and tells them."""
+
+    def make(self, base: Base) -> Reading:
+        return Reading(base)
+
+    @batched(max_batch_size=BATCH, batch_wait_timeout_s=0.0)
+    async def read(self, asks: list[Ask], models: list[str]) -> list[Heard | Missing]:
+        """What a model's encoder makes of each request's history, every stored event included."""
+        return await self.compute(self._read, asks, models)
+
+    async def history(self, user_id: str, at: int, limit: int, model: str) -> dict[str, Any] | Missing | None:
+        """A user's latest events strictly before `at`, the newest first; None for an unknown user."""
+        return await self.compute(lambda: part.tell(user_id, at, limit) if (part := self.part(model)) else Missing(model))
+
+    async def users(self, search: str, limit: int, model: str) -> list[dict[str, Any]] | Missing:
+        """Users whose identifier begins with `search`, those with the longest histories first."""
+        return await self.compute(lambda: part.find(search, limit) if (part := self.part(model)) else Missing(model))
+
+    def _read(self, asks: list[Ask], models: list[str]) -> list[Heard | Missing]:
+        found: list[Heard | Missing] = [Missing(model) for model in models]
+        for model in dict.fromkeys(models):
+            rows, part = [row for row, name in enumerate(models) if name == model], self.part(model)
+            if part is not None:
+                for row, heard in zip(rows, part.reader.read([asks[row] for row in rows]), strict=True):
+                    found[row] = heard
+        return found

@@ -3,70 +3,90 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
+from serve_app.models import Missing
 from serve_app.replica import Replica
 from timerec.candidates.pairs import ForecastTable
+from timerec.online.base import Base
 from timerec.online.forecasts import LiveForecasts
+from timerec.store.events import Stored
 
 MENDED = 30.0  # seconds between renewals for late events
 
 
-class Forecaster(Replica):
+class Foreseeing:
+    """One model's series, and its forecaster."""
+
+    def __init__(self, base: Base) -> None:
+        self.live = LiveForecasts(base.files, base.bundle.path, base.weights)
+        self._mend_from = 0.0
+
+    @property
+    def seq(self) -> int:
+        """Place in the store up to which it has read."""
+        return self.live.intake.seq
+
+    def take(self, stored: Sequence[Stored]) -> None:
+        """Take the next events."""
+        self.live.take(stored)
+
+    def reach(self, at: int) -> dict[str, Any]:
+        """Make sure that every step over at `at` is in the table, and say what it holds."""
+        if not self.live.reaches(at):
+            self.live.renew(at)
+        return self.told()
+
+    def told(self) -> dict[str, Any]:
+        """What the table holds."""
+        return {"covered": self.live.covered, "told": self.live.told, "until": self.live.until}
+
+    def mend(self) -> None:
+        """Put late events into the table, from time to time."""
+        if self.live.late and time.monotonic() > self._mend_from:
+            self.live.renew(self.live.until - 1)
+            self._mend_from = time.monotonic() + MENDED
+
+    def table(self, covered: int) -> tuple[int, int, ForecastTable]:
+        """The table with at least so many steps: (steps, place in the store when it was made, table)."""
+        self.reach(self.live.origin + covered * self.live.step)
+        return self.live.covered, self.live.told, self.live.table()
+
+    def item(self, item_id: str, at: int) -> dict[str, Any] | None:
+        """Series and forecast of an item as of `at`; None for an unknown one."""
+        self.reach(at)
+        return self.live.item(item_id, at)
+
+
+class Forecaster(Replica[Foreseeing]):
     """Counts events by item and step, and keeps the table of forecasts that the fusion reads."""
 
-    def __init__(self, bundle: str, data: str | None, folder: str, store: str) -> None:
-        import torch
+    def make(self, base: Base) -> Foreseeing:
+        return Foreseeing(base)
 
-        torch.set_num_threads(1)
-        super().__init__(bundle, data, folder, store)
-        self._mend_from = 0.0
-        self._live = LiveForecasts(self.base.files, self.base.bundle.path, self.base.weights)
-        self.idle()
-
-    async def cover(self, at: int) -> dict[str, Any]:
+    async def cover(self, at: int, model: str) -> dict[str, Any] | Missing:
         """Make sure that every step over at `at` is in the table.
 
         Returns:
             {"covered": steps in the table, "told": place in the store when it was made, "until": unix seconds at which it lacks a
             step}.
         """
-        if not self._live.reaches(at):
-            await self.compute(self._reach, at)
-        return {"covered": self._live.covered, "told": self._live.told, "until": self._live.until}
+        part = self._parts.get(model)
+        if part is None:
+            return Missing(model)
+        if part.live.reaches(at):
+            return part.told()
+        return await self.compute(lambda: part.reach(at) if (part := self.part(model)) else Missing(model))
 
-    async def table(self, covered: int) -> tuple[int, int, ForecastTable]:
-        """The table with at least so many steps: (steps, events of the store in it, table)."""
-        return await self.compute(self._table, covered)
+    async def table(self, covered: int, model: str) -> tuple[int, int, ForecastTable] | Missing:
+        """The table with at least so many steps: (steps, place in the store when it was made, table)."""
+        return await self.compute(lambda: part.table(covered) if (part := self.part(model)) else Missing(model))
 
-    async def item(self, item_id: str, at: int) -> dict[str, Any] | None:
+    async def item(self, item_id: str, at: int, model: str) -> dict[str, Any] | Missing | None:
         """Series and forecast of an item as of `at`; None for an unknown one."""
-        return await self.compute(self._item, item_id, at)
+        return await self.compute(lambda: part.item(item_id, at) if (part := self.part(model)) else Missing(model))
 
-    async def status(self) -> dict[str, Any]:
-        """How far it has read and said."""
-        live = self._live
-        return {"seq": live.intake.seq, "behind": self.behind, "covered": live.covered, "model": self.base.digest}
-
-    def idle(self) -> None:
-        self._catch_up()
-        if self._live.late and time.monotonic() > self._mend_from:
-            self._live.renew(self._live.until - 1)
-            self._mend_from = time.monotonic() + MENDED
-
-    def _catch_up(self) -> None:
-        self.catch_up(self._live, lambda: self._live.intake.seq)
-
-    def _reach(self, at: int) -> None:
-        self._catch_up()
-        if not self._live.reaches(at):  # a request before this one may have asked for it
-            self._live.renew(at)
-
-    def _table(self, covered: int) -> tuple[int, int, ForecastTable]:
-        if self._live.covered < covered:
-            self._reach(self._live.origin + covered * self._live.step)
-        return self._live.covered, self._live.told, self._live.table()
-
-    def _item(self, item_id: str, at: int) -> dict[str, Any] | None:
-        self._reach(at)
-        return self._live.item(item_id, at)
+    def idle(self, part: Foreseeing) -> None:
+        super().idle(part)
+        part.mend()

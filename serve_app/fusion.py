@@ -3,91 +3,122 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Sequence
 from typing import Any
 
 from ray.serve.handle import DeploymentHandle
 
+from serve_app.models import Missing
 from serve_app.replica import Replica, batched
 from timerec.candidates.pairs import ForecastTable
+from timerec.online.base import Base
 from timerec.online.live import LiveState, warm
 from timerec.online.messages import Answer, Ask, Heard
 from timerec.online.ranker import Ranker
 from timerec.online.similar import Likeness
+from timerec.store.events import Stored
 
 BATCH = 32  # requests ranked at once
+BETWEEN = 5.0  # seconds between fetches of a table that only late events changed
 
 
-class Fusion(Replica):
-    """Ranks candidates from a state that every stored event is part of."""
+class Ranking:
+    """One model's state, and its network."""
 
-    def __init__(self, bundle: str, data: str | None, folder: str, store: str, forecaster: DeploymentHandle) -> None:
-        import torch
-
-        torch.set_num_threads(1)
-        super().__init__(bundle, data, folder, store)
-        state = self.base.state()
-        self._state = LiveState(state, self.base.weights)
-        self._ranker = Ranker(self._state, self.base.bundle.model(state, stranger=True), state.items)
-        self._likeness = Likeness(self._state)
-        self._forecaster, self._fetching = forecaster, asyncio.Lock()
-        manifest, forecast = state.manifest, state.sources.forecast
-        self._covered, self._told = int(manifest["last"] - forecast.origin) // forecast.step, 0
-        self.idle()
-        self._ranker.rank([Ask(None, 0)], [None])  # kernels are compiled or loaded before the first request
+    def __init__(self, base: Base) -> None:
+        state = base.state()
+        self.digest, self.state = base.digest, LiveState(state, base.weights)
+        self.ranker = Ranker(self.state, base.bundle.model(state, stranger=True), state.items)
+        self.likeness = Likeness(self.state)
+        forecast = state.sources.forecast
+        # steps in the table of forecasts, and the place in the store when it was made
+        self.forecast = (int(state.manifest["last"] - forecast.origin) // forecast.step, 0)
+        self.fetching, self.fetched_at = asyncio.Lock(), -BETWEEN
+        self.ranker.rank([Ask(None, 0)], [None])
         warm()
 
-    async def rank(self, ask: Ask, heard: Heard | None, forecast: tuple[int, int]) -> Answer:
-        """Answer one request.
+    @property
+    def seq(self) -> int:
+        """Place in the store up to which it has read."""
+        return self.state.seq
+
+    def take(self, stored: Sequence[Stored]) -> None:
+        """Take the next events."""
+        self.state.take(stored)
+
+    def rank(self, asks: list[Ask], heard: list[Heard | None], behind: bool) -> list[Answer]:
+        """Answer requests."""
+        told: dict[str, Any] = {"behind": behind, "model": self.digest, "forecast": self.forecast}
+        return [answer._replace(**told) for answer in self.ranker.rank(asks, heard)]
+
+    def swap(self, covered: int, told: int, table: ForecastTable) -> None:
+        """Take another table of forecasts."""
+        self.state.forecast(table)
+        self.forecast = (covered, told)
+
+    def similar(self, item_id: str, k: int, at: int) -> list[dict[str, Any]] | None:
+        """Items like an item, the likest first; None for an unknown one."""
+        found = self.likeness.like(item_id, k, at)
+        if found is None:
+            return None
+        return [{**self.ranker.describe(index), "reason": why, "score": score} for index, why, score in found]
+
+
+class Fusion(Replica[Ranking]):
+    """Ranks candidates from a state that every stored event is part of."""
+
+    def __init__(self, configured: dict[str, Any], folder: str, store: str, forecaster: DeploymentHandle) -> None:
+        super().__init__(configured, folder, store)
+        self._forecaster = forecaster
+        self._beside: set[asyncio.Task[None]] = set()
+
+    def make(self, base: Base) -> Ranking:
+        return Ranking(base)
+
+    async def rank(self, ask: Ask, heard: Heard | None, forecast: tuple[int, int], model: str) -> Answer | Missing:
+        """Answer one request with a model.
 
         Args:
             heard: what the encoder says; without it the answer lacks that term.
             forecast: steps that the forecaster's table has, and the place in the store when it was made. A request waits for
                 steps that are missing here; a table that only late events changed is fetched beside.
         """
-        covered, told = forecast
-        if covered > self._covered:
-            await self._fetch(covered)
-        elif told > self._told and not self._fetching.locked():
-            self._beside = asyncio.get_running_loop().create_task(self._fetch(covered, told))
-        answer: Answer = await self._rank(ask, heard)
+        part = self._parts.get(model)
+        if part is None:
+            return Missing(model)
+        if forecast[0] > part.forecast[0]:
+            await self._fetch(part, forecast)
+        elif forecast > part.forecast and not part.fetching.locked() and time.monotonic() - part.fetched_at > BETWEEN:
+            task = asyncio.get_running_loop().create_task(self._fetch(part, forecast))
+            self._beside.add(task)
+            task.add_done_callback(self._beside.discard)
+        answer: Answer | Missing = await self._rank(ask, heard, model)
         return answer
 
-    async def similar(self, item_id: str, k: int, at: int) -> list[dict[str, Any]] | None:
+    async def similar(self, item_id: str, k: int, at: int, model: str) -> list[dict[str, Any]] | Missing | None:
         """Items like an item, the likest first; None for an unknown one."""
-        return await self.compute(self._similar, item_id, k, at)
-
-    async def status(self) -> dict[str, Any]:
-        """How far it has read."""
-        return {"seq": self._state.seq, "behind": self.behind, "covered": self._covered, "model": self.base.digest}
-
-    def idle(self) -> None:
-        self.catch_up(self._state, lambda: self._state.seq)
+        return await self.compute(lambda: part.similar(item_id, k, at) if (part := self.part(model)) else Missing(model))
 
     @batched(max_batch_size=BATCH, batch_wait_timeout_s=0.0)
-    async def _rank(self, asks: list[Ask], heard: list[Heard | None]) -> list[Answer]:
-        return await self.compute(self._answer, asks, heard)
+    async def _rank(self, asks: list[Ask], heard: list[Heard | None], models: list[str]) -> list[Answer | Missing]:
+        return await self.compute(self._answer, asks, heard, models)
 
-    def _answer(self, asks: list[Ask], heard: list[Heard | None]) -> list[Answer]:
-        self.idle()
-        told: dict[str, Any] = {"behind": self.behind, "model": self.base.digest, "forecast": (self._covered, self._told)}
-        return [answer._replace(**told) for answer in self._ranker.rank(asks, heard)]
+    def _answer(self, asks: list[Ask], heard: list[Heard | None], models: list[str]) -> list[Answer | Missing]:
+        found: list[Answer | Missing] = [Missing(model) for model in models]
+        for model in dict.fromkeys(models):
+            rows, part = [row for row, name in enumerate(models) if name == model], self.part(model)
+            if part is not None:
+                answers = part.rank([asks[row] for row in rows], [heard[row] for row in rows], self.behind)
+                for row, answer in zip(rows, answers, strict=True):
+                    found[row] = answer
+        return found
 
-    def _similar(self, item_id: str, k: int, at: int) -> list[dict[str, Any]] | None:
-        self.idle()
-        found = self._likeness.like(item_id, k, at)
-        return (
-            None
-            if found is None
-            else [{**self._ranker.describe(index), "reason": why, "score": score} for index, why, score in found]
-        )
-
-    async def _fetch(self, covered: int, told: int = 0) -> None:
+    async def _fetch(self, part: Ranking, forecast: tuple[int, int]) -> None:
         """Take the forecaster's table; the request that needs it waits, others go on with the old one."""
-        async with self._fetching:
-            if covered > self._covered or told > self._told:
-                found, told, table = await self._forecaster.table.remote(covered)
-                await self.compute(self._swap, found, told, table)
-
-    def _swap(self, covered: int, told: int, table: ForecastTable) -> None:
-        self._state.forecast(table)
-        self._covered, self._told = covered, told
+        async with part.fetching:
+            if forecast > part.forecast:
+                part.fetched_at = time.monotonic()
+                found = await self._forecaster.table.remote(forecast[0], part.digest)
+                if not isinstance(found, Missing):
+                    await self.compute(part.swap, *found)

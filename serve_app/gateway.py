@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import math
+import random
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 from ray import serve
 from ray.serve.handle import DeploymentHandle
@@ -22,6 +25,8 @@ from serve_app.http import make_api
 from serve_app.keys import Keys
 from serve_app.log import Writer
 from serve_app.metrics import Metrics
+from serve_app.modeldesk import ModelDesk, overlap
+from serve_app.models import Missing, Model, Models, read_models
 from serve_app.problems import Problem
 from serve_app.schemas import NewEvent, RecommendRequest
 from serve_app.settings import Settings
@@ -34,14 +39,29 @@ from timerec.store.open import open_store
 
 AHEAD = 86_400  # seconds by which an event may be ahead of the clock
 FRESH = 1.0  # seconds for which the forecaster's last word on its table is taken
+FOLLOWED = 0.5  # seconds between looks at which models are agreed on
+LOADING = 300.0  # seconds that a replica may take to load a model
+
+
+class NotHeld(Exception):
+    """A replica does not hold the model that was asked for."""
+
+
+class Foretold(NamedTuple):
+    """What the forecaster last said of its table."""
+
+    covered: int = 0
+    told: int = 0
+    until: int = 0
+    asked_at: float = -math.inf
 
 
 class Gateway:
     """Answers HTTP."""
 
     def __init__(
-        self, settings: dict[str, Any], shift: float, encoder: DeploymentHandle, forecaster: DeploymentHandle,
-        fusion: DeploymentHandle,
+        self, settings: dict[str, Any], configured: dict[str, Any], shift: float, encoder: DeploymentHandle,
+        forecaster: DeploymentHandle, fusion: DeploymentHandle,
     ) -> None:  # fmt: skip
         self._settings = Settings.model_validate(settings)
         self._limits, self._patience = self._settings.limits, self._settings.patience
@@ -50,8 +70,12 @@ class Gateway:
         self._store = open_store(self._settings.store)
         self._writer = Writer(self._store)
         self.metrics = Metrics(serve.get_replica_context().replica_id.unique_id)
-        self._forecast = (0, 0, 0)  # covered, told, until
-        self._asked_at = -math.inf
+        self._configured = Model(**configured)
+        self._models = read_models(self._store, self._configured)
+        self._followed_at = time.monotonic()
+        self._forecasts: dict[str, Foretold] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.desk = ModelDesk(self, self._store, self._configured)
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         keys = Keys(self._settings.keys) if self._settings.keys else None
@@ -59,53 +83,43 @@ class Gateway:
 
     async def recommend(self, body: RecommendRequest, until: float) -> dict[str, Any]:
         """One answer, by the moment `until` of the monotonic clock."""
-        began = time.perf_counter()
-        ask = self._request(body)
+        began, ask, models = time.perf_counter(), self._request(body), await self._follow()
+        request_id = uuid.uuid4().hex
+        told, record = await self._by_active(ask, models, until)
+        told = {"request_id": request_id, **told}
+        if self._settings.log_requests:
+            self._writer.keep(request_id, json.dumps({"ask": ask._asdict(), "answer": told, **record}))
+        self.metrics.answered(time.perf_counter() - began, told["degraded"])
+        if models.shadow and random.random() < models.share:
+            self._spawn(self._in_shadow(ask, models.shadow.digest, told["items"]))
+        return told
+
+    async def answer(self, ask: Ask, model: str, until: float) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The answer of one model, and what a replay needs beside it.
+
+        Raises:
+            Problem: there is none in time, or a part has no room.
+            NotHeld: a part does not hold the model.
+        """
         degraded: list[str] = []
-        heard, forecast = await asyncio.gather(self._hear(ask, until, degraded), self._reach(ask.at, until, degraded))
+        heard, forecast = await asyncio.gather(
+            self._hear(ask, model, until, degraded), self._reach(ask.at, model, until, degraded)
+        )
         try:
-            answer: Answer = await call(lambda: self._fusion.rank.remote(ask, heard, forecast), until - time.monotonic())
+            left = until - time.monotonic()
+            answer: Answer = _held(await call(lambda: self._fusion.rank.remote(ask, heard, forecast, model), left))
         except Late:
             raise Problem(504, "no answer in time: ask again, or wait longer") from None
         except (Down, Busy):
             raise Problem(503, "too many requests at this moment: ask again", {"Retry-After": "1"}) from None
         if answer.behind:
             degraded.append("store")
-        request_id = uuid.uuid4().hex
         items = [{"rank": rank, **item} for rank, item in enumerate(answer.items, 1)]
         told = {
-            "request_id": request_id, "user_id": ask.user_id, "at": ask.at, "known": answer.known, "items": items,
-            "degraded": degraded, "model": answer.model, "seq": answer.seq,
+            "user_id": ask.user_id, "at": ask.at, "known": answer.known, "items": items, "degraded": degraded,
+            "model": answer.model, "seq": answer.seq,
         }  # fmt: skip
-        if self._settings.log_requests:
-            record = {"ask": ask._asdict(), "answer": told, "heard": heard.seq if heard else None, "forecast": answer.forecast}
-            self._writer.keep(request_id, json.dumps(record))
-        self.metrics.answered(time.perf_counter() - began, degraded)
-        return told
-
-    async def _hear(self, ask: Ask, until: float, degraded: list[str]) -> Heard | None:
-        try:
-            wait = min(self._patience.encoder, 0.6 * (until - time.monotonic()))
-            found: Heard = await call(lambda: self._encoder.read.remote(ask), wait)
-            return found
-        except (Late, Down, Busy):
-            degraded.append("encoder")
-            return None
-
-    async def _reach(self, at: int, until: float, degraded: list[str]) -> tuple[int, int]:
-        """Steps that the table of forecasts has, at least all that are over at `at`, and the place in the store it is of."""
-        covered, told, end = self._forecast
-        if at < end and time.monotonic() - self._asked_at < FRESH:
-            return covered, told
-        try:
-            wait = min(self._patience.forecaster, 0.6 * (until - time.monotonic()))
-            found = await call(lambda: self._forecaster.cover.remote(at), wait)
-        except (Late, Down, Busy):
-            degraded.append("forecaster")
-            return covered, told
-        self._forecast = max(self._forecast, (found["covered"], found["told"], found["until"]))
-        self._asked_at = time.monotonic()
-        return self._forecast[:2]
+        return told, {"heard": heard.seq if heard else None, "forecast": answer.forecast}
 
     async def recommend_all(self, requests: Sequence[RecommendRequest], until: float) -> list[dict[str, Any]]:
         """Answers in the order of the requests."""
@@ -154,7 +168,13 @@ class Gateway:
         except StoreUnavailable:
             told["store"] = {"ok": False}
         ready = all(part["ok"] for part in told.values())
-        return {**told, "ready": ready, "now": self._clock.next_second(), "version": __version__}
+        return {
+            **told,
+            "ready": ready,
+            "model": self._models.active.digest,
+            "now": self._clock.next_second(),
+            "version": __version__,
+        }
 
     def moment(self, text: str | None) -> int:
         """Unix seconds of a moment in a URL, by default now."""
@@ -173,19 +193,106 @@ class Gateway:
         """Moment of the monotonic clock until which somebody waits for an answer, who said so in milliseconds or did not."""
         return time.monotonic() + min(self._patience.answer, (deadline or math.inf) / 1000)
 
-    async def _ask(self, method: Any, *arguments: Any) -> Any:
+    async def _by_active(self, ask: Ask, models: Models, until: float) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The answer of the active model, or of the one before it where a replica is not as far yet."""
+        for model in (models.active, models.previous or self._configured):
+            try:
+                return await self.answer(ask, model.digest, until)
+            except NotHeld:
+                continue
+        raise Problem(503, "the model is being loaded: ask again", {"Retry-After": "2"})
+
+    async def _in_shadow(self, ask: Ask, model: str, items: list[dict[str, Any]]) -> None:
+        """Let the shadow answer, too, and count how many of the items it agrees on."""
         try:
-            return await call(lambda: method.remote(*arguments), self._patience.answer)
-        except Late:
-            raise Problem(504, "no answer in time: ask again") from None
-        except (Down, Busy):
-            raise Problem(503, "this part is not there at the moment: ask again", {"Retry-After": "1"}) from None
+            told, _ = await self.answer(ask, model, time.monotonic() + self._patience.answer)
+        except (Problem, NotHeld):
+            self.metrics.shadow(None)
+            return
+        self.metrics.shadow(overlap(items, told["items"]))
+
+    async def _hear(self, ask: Ask, model: str, until: float, degraded: list[str]) -> Heard | None:
+        try:
+            wait = min(self._patience.encoder, 0.6 * (until - time.monotonic()))
+            found: Heard = _held(await call(lambda: self._encoder.read.remote(ask, model), wait))
+            return found
+        except (Late, Down, Busy):
+            degraded.append("encoder")
+            return None
+
+    async def _reach(self, at: int, model: str, until: float, degraded: list[str]) -> tuple[int, int]:
+        """Steps that the table of forecasts has, at least all that are over at `at`, and the place in the store it is of."""
+        known = self._forecasts.get(model, Foretold())
+        if at < known.until and time.monotonic() - known.asked_at < FRESH:
+            return known.covered, known.told
+        try:
+            wait = min(self._patience.forecaster, 0.6 * (until - time.monotonic()))
+            found = _held(await call(lambda: self._forecaster.cover.remote(at, model), wait))
+        except (Late, Down, Busy):
+            degraded.append("forecaster")
+            return known.covered, known.told
+        if (found["covered"], found["told"]) >= (known.covered, known.told):
+            known = self._forecasts[model] = Foretold(**found, asked_at=time.monotonic())
+        return known.covered, known.told
+
+    async def _ask(self, method: Any, *arguments: Any) -> Any:
+        """What one part says for the active model, or for the one before it."""
+        models = await self._follow()
+        for model in (models.active, models.previous or self._configured):
+            try:
+                return _held(await call(partial(method.remote, *arguments, model.digest), self._patience.answer))
+            except NotHeld:
+                continue
+            except Late:
+                raise Problem(504, "no answer in time: ask again") from None
+            except (Down, Busy):
+                break
+        raise Problem(503, "this part is not there at the moment: ask again", {"Retry-After": "1"})
+
+    async def _follow(self) -> Models:
+        """The models that all processes have agreed on, looked up from time to time."""
+        if time.monotonic() - self._followed_at > FOLLOWED:
+            self._followed_at = time.monotonic()  # first: others need not look, too
+            with contextlib.suppress(StoreUnavailable):
+                self._models = await asyncio.to_thread(read_models, self._store, self._configured)
+        return self._models
+
+    async def follow_now(self) -> None:
+        """Take up a change of models at once."""
+        self._followed_at = -math.inf
+        await self._follow()
+
+    async def load(self, model: Model) -> list[str]:
+        """Let a replica of each part hold a model; what is wrong with it, nothing where it is well."""
+        parts = (self._encoder, self._forecaster, self._fusion)
+        try:
+            found = await asyncio.gather(*(call(partial(part.load.remote, vars(model)), LOADING) for part in parts))
+        except (Late, Down, Busy):
+            return [f"{model.bundle}: could not be loaded within {LOADING:.0f} s"]
+        return [fault for fault in found if fault]
+
+    async def some_users(self, count: int, model: str) -> list[str]:
+        """Users with long histories."""
+        found = _held(await call(lambda: self._encoder.users.remote("", count, model), self._patience.answer))
+        return [user["user_id"] for user in found]
+
+    @property
+    def now(self) -> int:
+        """The earliest moment as of which everything up to now has happened."""
+        return self._clock.next_second()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _state(self, handle: DeploymentHandle) -> dict[str, Any]:
         try:
-            return {"ok": True, **await call(lambda: handle.status.remote(), 1.0)}
+            told = await call(lambda: handle.status.remote(), 1.0)
         except (Late, Down, Busy):
             return {"ok": False}
+        active = self._models.active.digest
+        return {"ok": active in told["models"], "seq": told["models"].get(active), **told}
 
     def _request(self, body: RecommendRequest) -> Ask:
         limits = self._limits
@@ -236,6 +343,12 @@ def _seconds(moment: float | datetime, name: str) -> int:
 def _at_most(given: int, most: int, name: str) -> None:
     if given > most:
         raise Problem(422, f"{name}: {given} is more than the {most} that one request may have")
+
+
+def _held(found: Any) -> Any:
+    if isinstance(found, Missing):
+        raise NotHeld(found.model)
+    return found
 
 
 def _found(found: Any, otherwise: str) -> Any:

@@ -18,6 +18,7 @@ from serve_app.schemas import (
     EventBatch,
     Id,
     NewEvent,
+    NewModel,
     ProblemDetails,
     RecommendAnswer,
     RecommendRequest,
@@ -33,7 +34,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         "description": problems.TITLES[status],
         "content": {"application/problem+json": {"schema": ProblemDetails.model_json_schema()}},
     }
-    for status in (400, 401, 404, 413, 422, 429, 503, 504)
+    for status in (400, 401, 403, 404, 409, 413, 422, 429, 503, 504)
 }
 Deadline = Annotated[float | None, Header(alias="X-Deadline-Ms", gt=0, description="milliseconds after which nobody waits")]
 At = Annotated[str | None, Query(description="unix seconds or ISO 8601; by default now", max_length=64)]
@@ -87,6 +88,24 @@ def make_api(gateway: Gateway) -> FastAPI:
     async def similar(item_id: Id, k: Annotated[int, Query(ge=1, le=200)] = 10, at: At = None) -> Response:
         """What people take together with it, then what reads alike."""
         return _json({"item_id": item_id, "items": await gateway.similar(item_id, k, gateway.moment(at))})
+
+    @api.get("/v1/models", summary="Which models answer")
+    async def models() -> Response:
+        """The active model, the previous one, and the one in the shadow."""
+        return _json(await gateway.desk.told())
+
+    @api.post("/v1/models", summary="Answer with another bundle")
+    async def change_model(body: NewModel) -> Response:
+        """Loads the bundle beside the old one, compares answers, and swaps; a broken one changes nothing. With `shadow` it
+        answers a share of the requests unseen, and /metrics tells how far it agrees. Wants a key whose name begins with
+        `admin` where keys are used.
+        """
+        return _json(await gateway.desk.change(body))
+
+    @api.post("/v1/models:back", summary="Answer with the previous model again")
+    async def model_back() -> Response:
+        """The way back after a change; also ends any shadow."""
+        return _json(await gateway.desk.back())
 
     @api.get("/healthz", summary="Is this gateway alive")
     async def healthz() -> Response:

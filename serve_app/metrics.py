@@ -21,6 +21,9 @@ class Metrics:
         self._seconds = Histogram("timerec_http_seconds", "Seconds until an HTTP answer", ["route"], buckets=BUCKETS, **own)
         self._answers = Histogram("timerec_recommend_seconds", "Seconds of one recommendation", buckets=BUCKETS, **own)
         self._degraded = Counter("timerec_degraded", "Answers that lack what one part says", ["part"], **own)
+        shares = [place / 10 for place in range(11)]
+        self._overlap = Histogram("timerec_shadow_overlap", "Share of a list that the shadow agrees on", buckets=shares, **own)
+        self._unanswered = Counter("timerec_shadow_failures", "Requests that the shadow did not answer", **own)
         self._events = Counter("timerec_events", "Events received", ["outcome"], **own)
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
@@ -39,6 +42,13 @@ class Metrics:
         """Count events that are on disk."""
         self._events.labels("stored").inc(received - duplicates)
         self._events.labels("duplicate").inc(duplicates)
+
+    def shadow(self, agreed: float | None) -> None:
+        """Count an answer of the shadow, by the share of its list that the active model has, too; None where it failed."""
+        if agreed is None:
+            self._unanswered.inc()
+        else:
+            self._overlap.observe(agreed)
 
     def text(self) -> bytes:
         """Everything in Prometheus' text format."""

@@ -13,9 +13,9 @@ from starlette.exceptions import HTTPException
 
 log = logging.getLogger("ray.serve")
 TITLES = {
-    400: "Bad request", 401: "An API key is needed", 404: "Not found", 405: "Method not allowed", 409: "Conflict",
-    413: "The body is too large", 422: "The request cannot be answered as it is", 429: "Too many requests",
-    500: "Something went wrong here", 503: "Busy", 504: "Too late",
+    400: "Bad request", 401: "An API key is needed", 403: "This key may not do that", 404: "Not found",
+    405: "Method not allowed", 409: "Conflict", 413: "The body is too large", 422: "The request cannot be answered as it is",
+    429: "Too many requests", 500: "Something went wrong here", 503: "Busy", 504: "Too late",
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""What encoder, forecaster and fusion have in common: one thread that computes, and a store that they follow."""
+"""What encoder, forecaster and fusion have in common: models side by side, one thread that computes, a store that is followed."""
 
 from __future__ import annotations
 
@@ -7,52 +7,117 @@ import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, ParamSpec, Protocol, TypeVar
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
 from ray import serve
 
+from serve_app.models import Model, read_models
 from timerec.online.base import Base, open_base
+from timerec.schema import DataError
 from timerec.store.base import EventStore, StoreUnavailable
 from timerec.store.events import Stored
 from timerec.store.open import open_store
 
+
+class Part(Protocol):
+    """One model's share in what a replica computes."""
+
+    @property
+    def seq(self) -> int:
+        """Place in the store up to which it has read."""
+
+    def take(self, stored: Sequence[Stored]) -> Any:
+        """Take the next events."""
+
+
 P = ParamSpec("P")
-T = TypeVar("T")
+R = TypeVar("R")
+T = TypeVar("T", bound=Part)
 PAGE = 10_000  # events read at once
 IDLE = 0.25  # seconds after which a replica without requests catches up with the store
+LOOK = 4  # in so many of these turns it also looks which models it shall hold
 batched: Any = serve.batch  # its types know of functions only, not of methods
 log = logging.getLogger("ray.serve")
 
 
-class Follower(Protocol):
-    """What takes events in order."""
+class Replica(Generic[T]):
+    """A replica's models, its thread and its place in the store.
 
-    def take(self, stored: Sequence[Stored]) -> Any: ...
-
-
-class Replica:
-    """A replica's thread and its place in the store.
-
-    Everything that touches the state runs in the one thread: Serve runs requests on an event loop, which must not wait.
+    Everything that touches a model's state runs in the one thread: Serve runs requests on an event loop, which must not wait.
+    Models are loaded in another one, so that answers go on meanwhile.
     """
 
-    def __init__(self, bundle: str, data: str | None, folder: str, store: str) -> None:
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="timerec")
-        self.base: Base = open_base(Path(bundle), Path(folder), Path(data) if data else None)
-        self._store: EventStore = open_store(store)
-        self._task: asyncio.Task[None] | None = None
-        self.behind = False  # the store could not be reached: what came since is not in the state
+    def __init__(self, configured: dict[str, Any], folder: str, store: str) -> None:
+        """Load the active model; the configured one where the store names none, or one that cannot be loaded."""
+        import torch
 
-    async def compute(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        torch.set_num_threads(1)
+        self._folder = Path(folder)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="timerec")
+        self._store: EventStore = open_store(store)
+        self._configured = Model(**configured)
+        self._parts: dict[str, T] = {}
+        self._failed: dict[str, str] = {}  # what is wrong with models that could not be loaded
+        self._loading = asyncio.Lock()
+        self._task: asyncio.Task[None] | None = None
+        self.behind = False  # the store could not be reached: what came since is not in the answers
+        for model in (read_models(self._store, self._configured).active, self._configured):
+            if not self._parts:
+                self._load(model)
+        if not self._parts:
+            raise DataError(self._failed[self._configured.digest])
+
+    def make(self, base: Base) -> T:
+        """The part of one model, warm: kernels are compiled or loaded before the first request."""
+        raise NotImplementedError
+
+    async def load(self, model: dict[str, Any]) -> str | None:
+        """Hold a model beside the others; what is wrong with it, or None where it is there."""
+        self._keep_up()
+        wanted = Model(**model)
+        async with self._loading:
+            self._failed.pop(wanted.digest, None)
+            if wanted.digest not in self._parts:
+                await asyncio.to_thread(self._load, wanted)
+        return self._failed.get(wanted.digest)
+
+    async def status(self) -> dict[str, Any]:
+        """How far each model has read, and which could not be loaded."""
+        self._keep_up()
+        return {"behind": self.behind, "models": {name: part.seq for name, part in self._parts.items()}, "failed": self._failed}
+
+    async def compute(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run `work` in the thread."""
         self._keep_up()
         return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: work(*args, **kwargs))
 
-    def catch_up(self, state: Follower, seq: Callable[[], int]) -> None:
-        """Take every event that the store holds by now."""
+    def part(self, model: str) -> T | None:
+        """The part of a model, with every event that the store holds by now; None where it is not held. Runs in the thread."""
+        part = self._parts.get(model)
+        if part is not None:
+            self._catch_up(part)
+        return part
+
+    def idle(self, part: T) -> None:
+        """What is done for a model between requests; runs in the thread."""
+        self._catch_up(part)
+
+    def _load(self, model: Model) -> None:
         try:
-            while stored := self._store.since(seq(), PAGE):
-                state.take(stored)
+            part = self.make(open_base(Path(model.bundle), self._folder, Path(model.data) if model.data else None))
+            self._catch_up(part)
+        except DataError as error:
+            self._failed[model.digest] = str(error)
+        except Exception as error:  # whatever is wrong with a bundle, the others go on
+            log.exception("model %s of %s could not be loaded", model.digest, model.bundle)
+            self._failed[model.digest] = f"{model.bundle}: cannot be loaded ({type(error).__name__}: {error})"
+        else:
+            self._parts[model.digest] = part
+
+    def _catch_up(self, part: T) -> None:
+        try:
+            while stored := self._store.since(part.seq, PAGE):
+                part.take(stored)
                 if len(stored) < PAGE:
                     break
             self.behind = False
@@ -61,17 +126,34 @@ class Replica:
                 log.warning("answers go on without the newest events: %s", error)
             self.behind = True
 
-    def idle(self) -> None:
-        """What is done between requests; runs in the thread."""
-
     def _keep_up(self) -> None:
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._run_idle())
+            self._task = asyncio.get_running_loop().create_task(self._between_requests())
 
-    async def _run_idle(self) -> None:
+    async def _between_requests(self) -> None:
+        turn = 0
         while True:
             await asyncio.sleep(IDLE)
+            turn += 1
             try:
-                await asyncio.get_running_loop().run_in_executor(self._thread, self.idle)
+                if turn % LOOK == 0:
+                    await self._hold_what_is_wanted()
+                await asyncio.get_running_loop().run_in_executor(self._thread, self._idle)
+            except StoreUnavailable:
+                self.behind = True
             except Exception:  # the next request says what is wrong; the loop must live
-                log.exception("catching up with the store failed")
+                log.exception("catching up failed")
+
+    def _idle(self) -> None:
+        for part in list(self._parts.values()):
+            self.idle(part)
+
+    async def _hold_what_is_wanted(self) -> None:
+        models = await asyncio.to_thread(read_models, self._store, self._configured)
+        for model in models.wanted():
+            if model.digest not in self._parts and model.digest not in self._failed:
+                await self.load(vars(model))
+        wanted = {model.digest for model in models.wanted()}
+        if models.active.digest in self._parts:
+            for digest in set(self._parts) - wanted:
+                del self._parts[digest]

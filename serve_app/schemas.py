@@ -99,6 +99,17 @@ class EventBatch(_Message):
     events: list[NewEvent] = Field(min_length=1)
 
 
+class NewModel(_Message):
+    """A bundle that shall answer from now on, or in the shadow."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"bundle": "/shared/runs/shop-2/bundle"}]})
+    bundle: str = Field(min_length=1, max_length=4096, description="bundle folder, as the service's machines see it")
+    data: str | None = Field(
+        None, min_length=1, max_length=4096, description="data set directory in place of the bundle's own log"
+    )
+    shadow: float = Field(0.0, ge=0, le=1, description="share of the requests that it answers unseen; 0: it takes over")
+
+
 class Item(BaseModel):
     """A place of a list."""
 

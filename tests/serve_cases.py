@@ -66,7 +66,7 @@ def served(folder: Path, bundle: Path, *options: str) -> Iterator[Served]:
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )  # fmt: skip
     try:
-        until = time.monotonic() + 240
+        until = time.monotonic() + 600
         while "ready: " not in log.read_text():
             assert process.poll() is None and time.monotonic() < until, log.read_text()
             time.sleep(0.2)

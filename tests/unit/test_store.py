@@ -143,6 +143,15 @@ HOSTILE = [
 ]  # fmt: skip
 
 
+def test_a_note_stands_until_the_next_one(store: EventStore, url: str) -> None:
+    assert store.noted("models") is None
+    store.note("models", "one")
+    store.note("models", "two ❄'")
+    store.note("other", "")
+    with open_store(url) as again:
+        assert (again.noted("models"), again.noted("other"), again.noted("none")) == ("two ❄'", "", None)
+
+
 def test_hostile_texts_come_back_as_they_were(store: EventStore) -> None:
     sent = [Event(f"{k}{text}", text, text + "i", k, text, -1.5e300) for k, text in enumerate(HOSTILE)]
     store.append(sent)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -11,8 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from timerec.bundle import HEAD, Bundle
+from timerec.bundle import Bundle
 from timerec.config import Config
+from timerec.online.digest import digest_of
 from timerec.pipeline.unpacked import files_in, open_bundle
 from timerec.state import State
 from timerec.training.sources import StateFiles
@@ -53,14 +53,8 @@ def open_base(bundle: Path, folder: Path, data: Path | None = None) -> Base:
     Raises:
         DataError: the bundle is none, damaged or of another version, or the directory cannot be answered from.
     """
-    head = hashlib.sha256()
     folder.mkdir(parents=True, exist_ok=True)
-    opened = Bundle.open(bundle, verify=False)
-    head.update((opened.path / HEAD).read_bytes())
-    if data is not None:
-        for path in sorted(path for path in data.rglob("*") if path.is_file()):
-            head.update(f"{path.relative_to(data)} {path.stat().st_size} {path.stat().st_mtime_ns}".encode())
-    digest = head.hexdigest()[:16]
+    digest, opened = digest_of(bundle, data), Bundle.open(bundle, verify=False)
     work = folder / digest
     with _alone(folder / f"{digest}.lock"):
         if not (work / DONE).exists():

@@ -72,6 +72,14 @@ class EventStore(ABC):
         """The record of an answered request, None where there is none (any more)."""
 
     @abstractmethod
+    def note(self, name: str, text: str) -> None:
+        """Keep a text under a name, in place of what was there: what all processes of a service share."""
+
+    @abstractmethod
+    def noted(self, name: str) -> str | None:
+        """The text under a name, None where there is none. Cheap."""
+
+    @abstractmethod
     def remove(self, seqs: Sequence[int]) -> int:
         """Remove events; returns how many there were. Their ids stay known and their seqs are never given again."""
 

@@ -96,6 +96,15 @@ class RedisStore(EventStore):
         found = self._server.call(lambda: self._server.client.hget(self._records, request_id))
         return None if found is None else found.decode()
 
+    def note(self, name: str, text: str) -> None:
+        field, value = encoded(name, "name"), encoded(text, "text")
+        self._server.call(lambda: self._server.client.hset(f"{self._root}notes", field, value))
+
+    def noted(self, name: str) -> str | None:
+        field = encoded(name, "name")
+        found = self._server.call(lambda: self._server.client.hget(f"{self._root}notes", field))
+        return None if found is None else found.decode()
+
     def remove(self, seqs: Sequence[int]) -> int:
         removed = 0
         for first in range(0, len(seqs), _A_SCRIPT):

@@ -108,6 +108,18 @@ class SqliteStore(EventStore):
             found = connection.execute("SELECT record FROM requests WHERE request_id = ?", (request_id,)).fetchone()
         return str(found[0]) if found else None
 
+    def note(self, name: str, text: str) -> None:
+        encoded(name, "name")
+        encoded(text, "text")
+        with self._writing() as connection:
+            connection.execute("INSERT OR REPLACE INTO notes (name, text) VALUES (?, ?)", (name, text))
+
+    def noted(self, name: str) -> str | None:
+        encoded(name, "name")
+        with self._reading() as connection:
+            found = connection.execute("SELECT text FROM notes WHERE name = ?", (name,)).fetchone()
+        return str(found[0]) if found else None
+
     def remove(self, seqs: Sequence[int]) -> int:
         rows = [(int(seq),) for seq in seqs]
         with self._writing() as connection:

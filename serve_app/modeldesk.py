@@ -1,0 +1,134 @@
+"""Changing the model of a running service: load beside, check, swap, keep the old one for the way back."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from serve_app.models import Model, Models, read_models
+from serve_app.problems import Problem
+from serve_app.schemas import NewModel
+from timerec.online.messages import Ask
+from timerec.schema import DataError
+from timerec.store.base import EventStore
+
+if TYPE_CHECKING:
+    from serve_app.gateway import Gateway
+
+CANARIES = 20  # users whose lists are compared before a swap
+CANARY_SECONDS = 60.0  # for all of them; replicas may still be loading
+
+
+class ModelDesk:
+    """One change at a time in this gateway; all processes follow what is agreed in the store."""
+
+    def __init__(self, gateway: Gateway, store: EventStore, configured: Model) -> None:
+        self._gateway, self._store, self._configured = gateway, store, configured
+        self._one = asyncio.Lock()
+
+    async def told(self) -> dict[str, Any]:
+        """The models of the service."""
+        return asdict(await self._read())
+
+    async def change(self, wanted: NewModel) -> dict[str, Any]:
+        """Load a bundle in every part, check its answers, and swap; or let it answer in the shadow.
+
+        Raises:
+            Problem: it is no sound bundle, or its answers are none; then nothing has changed.
+        """
+        if self._one.locked():
+            raise Problem(409, "another change of models is under way: wait for it")
+        async with self._one:
+            try:
+                model = Model.at(Path(wanted.bundle), Path(wanted.data) if wanted.data else None)
+            except DataError as error:
+                raise Problem(422, str(error)) from None
+            before = await self._read()
+            await self._agree(replace(before, coming=model))
+            try:
+                faults = await self._gateway.load(model)
+                if faults:
+                    raise Problem(422, faults[0])
+                checked = await self._canaries(before.active, model)
+            except BaseException:
+                await self._agree(before)
+                raise
+            if wanted.shadow:
+                await self._agree(replace(before, coming=None, shadow=model, share=wanted.shadow))
+            elif model == before.active:
+                await self._agree(before)
+            else:
+                shadow = before.shadow if before.shadow != model else None
+                await self._agree(Models(model, before.active, None, shadow, before.share if shadow else 0.0))
+            return {**await self.told(), "checked": checked}
+
+    async def back(self) -> dict[str, Any]:
+        """Let the previous model answer again, and end any shadow.
+
+        Raises:
+            Problem: there is none.
+        """
+        if self._one.locked():
+            raise Problem(409, "a change of models is under way: wait for it")
+        async with self._one:
+            now = await self._read()
+            if now.previous is None:
+                raise Problem(409, "there is no previous model to go back to")
+            await self._agree(Models(now.previous, now.active))
+            return await self.told()
+
+    async def _canaries(self, old: Model, new: Model) -> dict[str, Any]:
+        """Lists of some users by the new model, beside those of the old one.
+
+        Raises:
+            Problem: a list is empty, lacks a part or has a score that is no number.
+        """
+        until, agreed = time.monotonic() + CANARY_SECONDS, []
+        users = await self._patiently(partial(self._gateway.some_users, CANARIES, new.digest), until)
+        for user in users:
+            ask = Ask(user, self._gateway.now)
+            lists = []
+            for model in (old, new):
+                told, _ = await self._patiently(
+                    lambda model=model, ask=ask: self._gateway.answer(ask, model.digest, until), until
+                )
+                lists.append(told["items"])
+            if not lists[1] or not all(math.isfinite(item["score"]) for item in lists[1]):
+                raise Problem(422, f"{new.bundle}: answers user {user} with nothing, or with scores that are no numbers")
+            agreed.append(overlap(*lists))
+        return {"users": len(users), "overlap": sum(agreed) / len(agreed) if agreed else None}
+
+    async def _patiently(self, make: Any, until: float) -> Any:
+        """Ask again while replicas are still loading the model."""
+        from serve_app.gateway import NotHeld
+
+        while True:
+            try:
+                return await make()
+            except NotHeld:
+                if time.monotonic() > until:
+                    raise Problem(503, "the replicas did not load the model in time: nothing has changed") from None
+                await asyncio.sleep(0.5)
+
+    async def _read(self) -> Models:
+        return await asyncio.to_thread(read_models, self._store, self._configured)
+
+    async def _agree(self, models: Models) -> None:
+        await asyncio.to_thread(models.save, self._store)
+        await self._gateway.follow_now()
+
+
+def overlap(one: Sequence[dict[str, Any]], other: Sequence[dict[str, Any]]) -> float:
+    """Share of the items of two lists that are in both.
+
+    >>> overlap([{"item_id": "a"}, {"item_id": "b"}], [{"item_id": "b"}, {"item_id": "c"}])
+    0.5
+    """
+    names = [{item["item_id"] for item in items} for items in (one, other)]
+    return len(names[0] & names[1]) / max(1, len(names[0]), len(names[1]))

@@ -1,0 +1,75 @@
+"""Which models a service holds: what all its processes agree on, kept as a note in the store."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from timerec.online.digest import digest_of
+from timerec.store.base import EventStore
+
+NOTE = "models"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A bundle, the data beside it, and the digest by which the parts of the service call it."""
+
+    bundle: str
+    data: str | None
+    digest: str
+
+    @classmethod
+    def at(cls, bundle: Path, data: Path | None = None) -> Model:
+        """The model of a bundle folder; it is not opened.
+
+        Raises:
+            DataError: there is no bundle.
+        """
+        return cls(str(bundle.absolute()), str(data.absolute()) if data else None, digest_of(bundle, data))
+
+
+class Missing(NamedTuple):
+    """The answer of a replica that does not hold a model (yet)."""
+
+    model: str
+
+
+@dataclass(frozen=True)
+class Models:
+    """The models of a service.
+
+    Attributes:
+        active: answers.
+        previous: answered before, and is kept for the way back and for replicas that are not as far.
+        coming: is being loaded and checked.
+        shadow: answers beside the active one for a share of the requests, and nobody sees it.
+        share: of the requests that the shadow answers, too.
+    """
+
+    active: Model
+    previous: Model | None = None
+    coming: Model | None = None
+    shadow: Model | None = None
+    share: float = 0.0
+
+    def wanted(self) -> list[Model]:
+        """Every model that a replica shall hold, the active one first, each once."""
+        found = {model.digest: model for model in (self.active, self.previous, self.coming, self.shadow) if model}
+        return list(found.values())
+
+    def save(self, store: EventStore) -> None:
+        """Tell all processes."""
+        store.note(NOTE, json.dumps(asdict(self)))
+
+
+def read_models(store: EventStore, configured: Model) -> Models:
+    """What the store says, or the configured model alone where it says nothing."""
+    text = store.noted(NOTE)
+    if text is None:
+        return Models(configured)
+    told: dict[str, Any] = json.loads(text)
+    previous, coming, shadow = (Model(**told[name]) if told[name] else None for name in ("previous", "coming", "shadow"))
+    return Models(Model(**told["active"]), previous, coming, shadow, told["share"])
