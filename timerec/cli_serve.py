@@ -92,9 +92,7 @@ def _check_free(host: str, port: int) -> None:
 
 
 def _run(settings: Any, host: str, port: int) -> None:
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # a service manager's stop is a Ctrl-C
     from timerec.data.cluster import connect, disconnect
 
     os.environ.setdefault("RAY_SERVE_THROUGHPUT_OPTIMIZED", "1")
@@ -111,8 +109,10 @@ def _run(settings: Any, host: str, port: int) -> None:
         ray_serve.start(http_options={"host": host, "port": port}, logging_config={"log_level": "WARNING"})
         ray_serve.run(graph, name="timerec", route_prefix="/")
         console.print(f"ready: http://{host}:{port}/  (Ctrl-C ends it)", highlight=False)
-        stop.wait()
+        threading.Event().wait()
+    except KeyboardInterrupt:
         console.print("stopping: requests in work are answered first …")
     finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave half of it running
         ray_serve.shutdown()
         disconnect()
