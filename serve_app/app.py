@@ -41,7 +41,8 @@ def build(settings: Settings) -> serve.Application:
     return bound
 
 
-def _deployment(name: str, part: type, scale: Scale) -> serve.Deployment:
+def options_of(scale: Scale) -> dict[str, Any]:
+    """Options of a deployment of this scale."""
     told: dict[str, Any] = {
         "max_ongoing_requests": scale.max_ongoing_requests,
         "ray_actor_options": {"num_cpus": scale.num_cpus},
@@ -50,8 +51,10 @@ def _deployment(name: str, part: type, scale: Scale) -> serve.Deployment:
         "graceful_shutdown_timeout_s": 20,
     }
     if scale.max_replicas == scale.min_replicas:
-        told["num_replicas"] = scale.min_replicas
-    else:
-        scaling = scale.model_dump(include={"min_replicas", "max_replicas", "target_ongoing_requests"})
-        told["autoscaling_config"] = {**scaling, "upscale_delay_s": 5, "downscale_delay_s": 60}
-    return serve.deployment(name=name, **told)(part)
+        return {**told, "num_replicas": scale.min_replicas}
+    scaling = scale.model_dump(include={"min_replicas", "max_replicas", "target_ongoing_requests"})
+    return {**told, "autoscaling_config": {**scaling, "upscale_delay_s": 5, "downscale_delay_s": 60}}
+
+
+def _deployment(name: str, part: type, scale: Scale) -> serve.Deployment:
+    return serve.deployment(name=name, **options_of(scale))(part)
