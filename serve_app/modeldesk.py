@@ -120,7 +120,7 @@ class ModelDesk:
         return await asyncio.to_thread(read_models, self._store, self._configured)
 
     async def _agree(self, models: Models) -> None:
-        await asyncio.to_thread(models.save, self._store)
+        await asyncio.to_thread(models.save, self._store, self._configured)
         await self._gateway.follow_now()
 
 

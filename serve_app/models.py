@@ -60,16 +60,18 @@ class Models:
         found = {model.digest: model for model in (self.active, self.previous, self.coming, self.shadow) if model}
         return list(found.values())
 
-    def save(self, store: EventStore) -> None:
-        """Tell all processes."""
-        store.note(NOTE, json.dumps(asdict(self)))
+    def save(self, store: EventStore, configured: Model) -> None:
+        """Tell all processes of the service that was started with the model `configured`."""
+        store.note(NOTE, json.dumps({**asdict(self), "configured": configured.digest}))
 
 
 def read_models(store: EventStore, configured: Model) -> Models:
-    """What the store says, or the configured model alone where it says nothing."""
-    text = store.noted(NOTE)
-    if text is None:
+    """What the store says, or the configured model alone where it says nothing.
+
+    What was agreed in a service that was started with another model is over.
+    """
+    told: dict[str, Any] = json.loads(store.noted(NOTE) or "{}")
+    if told.get("configured") != configured.digest:
         return Models(configured)
-    told: dict[str, Any] = json.loads(text)
     previous, coming, shadow = (Model(**told[name]) if told[name] else None for name in ("previous", "coming", "shadow"))
     return Models(Model(**told["active"]), previous, coming, shadow, told["share"])
