@@ -3,7 +3,7 @@
     python -m bench.serve RUN/bundle [--clients 1 16 64] [--seconds 10] [--rounds 3]
 
 Both graphs run in one Ray, and load goes to one after the other, in turns; the two of a round are compared. Prints a table and,
-last, JSON: requests a second, p50 and p99 of both, the ratio of the rates, and by how much the p99 is over 2 x the no-op's + 10 ms.
+last, JSON: requests a second, p50 and p99 of both, the ratio of the rates, and how far the p99 is over 2 x the no-op's + 10 ms.
 Beside them memory: what all processes of the service hold, shared pages counted once (PSS).
 """
 

@@ -1,0 +1,124 @@
+"""Events of many callers in one commit, and calls between parts."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ray.exceptions import ActorDiedError
+from ray.serve.exceptions import BackPressureError
+
+from serve_app.calls import Busy, Down, Late, call
+from serve_app.clock import Clock, shift_of
+from serve_app.log import Writer
+from timerec.schema import DataError
+from timerec.store import Event, StoreUnavailable
+from timerec.store.sqlite import SqliteStore
+
+
+class Slow(SqliteStore):
+    """A store that takes its time, counts its commits, and is away when it is told to be."""
+
+    appends = 0
+    away = False
+
+    def append(self, events: Any) -> Any:
+        self.appends += 1
+        if self.away:
+            raise StoreUnavailable("away")
+        time.sleep(0.05)
+        return super().append(events)
+
+    def log_requests(self, records: Any) -> None:
+        if self.away:
+            raise StoreUnavailable("away")
+        super().log_requests(records)
+
+
+def event(name: str) -> Event:
+    return Event(name, "u", "i", 5)
+
+
+def test_callers_share_commits_and_each_gets_its_own_answer(tmp_path: Path) -> None:
+    async def run() -> None:
+        store = Slow(tmp_path / "events.db")
+        writer = Writer(store)
+        calls = [writer.append([event(f"{n}-{k}") for k in range(1 + n % 3)]) for n in range(40)]
+        answers = await asyncio.gather(*calls)
+        assert store.appends <= 3 and store.count() == sum(1 + n % 3 for n in range(40))
+        for n, answer in enumerate(answers):
+            assert [store.get(f"{n}-{k}").seq for k in range(1 + n % 3)] == [one.seq for one in answer]
+
+    asyncio.run(run())
+
+
+def test_one_bad_event_fails_its_own_caller_only(tmp_path: Path) -> None:
+    async def run() -> None:
+        store = Slow(tmp_path / "events.db")
+        writer = Writer(store)
+        found = await asyncio.gather(*(writer.append([event(name)]) for name in ("a", "", "b")), return_exceptions=True)
+        assert isinstance(found[1], DataError) and [len(found[0]), len(found[2])] == [1, 1] and store.count() == 2
+        store.away = True
+        with pytest.raises(StoreUnavailable):
+            await writer.append([event("c")])
+        store.away = False
+        assert not (await writer.append([event("c")]))[0].duplicate
+
+    asyncio.run(run())
+
+
+def test_answers_wait_for_a_store_that_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serve_app.log.FLUSH", 0.01)
+    monkeypatch.setattr("serve_app.log.HELD", 3)
+
+    async def run() -> None:
+        store = Slow(tmp_path / "events.db")
+        writer, store.away = Writer(store), True
+        for number in range(5):
+            writer.keep(str(number), f"text {number}")
+        await asyncio.sleep(0.1)
+        assert store.request("4") is None and writer.dropped == 2
+        store.away = False
+        await asyncio.sleep(0.1)
+        assert [store.request(str(number)) for number in range(5)] == [None, None, "text 2", "text 3", "text 4"]
+
+    asyncio.run(run())
+
+
+def making(*steps: Any) -> Callable[[], Any]:
+    """Responses that end as told, one after the other."""
+    left = list(steps)
+
+    async def respond(step: Any) -> Any:
+        if isinstance(step, float):
+            await asyncio.sleep(step)
+        if isinstance(step, Exception):
+            raise step
+        return step
+
+    return lambda: respond(left.pop(0))
+
+
+def test_calls_outlive_one_death_and_stop_waiting() -> None:
+    assert asyncio.run(call(making(ActorDiedError(), "fine"), 1.0)) == "fine"
+    with pytest.raises(Down):
+        asyncio.run(call(making(ActorDiedError(), ActorDiedError(), "never"), 1.0))
+    with pytest.raises(Late):
+        asyncio.run(call(making(5.0), 0.02))
+    with pytest.raises(Busy):
+        asyncio.run(call(making(BackPressureError(1, 1)), 1.0))
+    with pytest.raises(ValueError, match="wrong"):
+        asyncio.run(call(making(ValueError("wrong"), "never"), 1.0))
+
+
+def test_a_clock_may_start_elsewhere() -> None:
+    assert abs(Clock().now() - time.time()) < 1
+    assert abs(Clock(shift_of("log", 1000)).now() - 1001) < 1
+    assert Clock(shift_of("1970-01-01T01:00", 0)).next_second() in (3601, 3602)
+    assert abs(Clock(shift_of("1970-01-01T01:00+01:00", 0)).now()) < 1
+    with pytest.raises(DataError, match="setting clock: 'soon' is no time"):
+        shift_of("soon", 0)
