@@ -1,0 +1,199 @@
+"""Steady load on the service while its parts are killed and its model is changed: what fails, and which events are lost.
+
+    python -m bench.chaos RUN/bundle [--seconds 180] [--clients 16] [--store redis]
+
+Each client tells an event and then asks for a list, over and over. Meanwhile, in turns: kill -9 of a replica of each part and of the
+proxy, of Redis (started again), two changes of the model and one broken bundle. A request fails if its answer is no 200; it is lost
+on the way if the connection broke, which the client of `timerec.client` answers by asking again. Prints a table and, last, JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import uuid
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import psutil
+import pyarrow.parquet as pq
+
+from serve_app.app import build
+from serve_app.settings import Settings
+from timerec.bundle import HEAD, LOG
+from timerec.data.cluster import connect, disconnect
+from timerec.schema import Columns, Prepared
+from timerec.store.open import open_store
+
+KILLED = ("fusion", "encoder", "forecaster", "gateway", "proxy", "redis")
+PROCESS = {"proxy": "ray::ProxyActor"} | {part: f"ray::ServeReplica:timerec:{part}" for part in KILLED[:4]}
+REDIS = ("--appendonly", "yes", "--appendfsync", "always", "--save", "", "--port", "6399", "--bind", "127.0.0.1")
+AGAIN = 6  # tries of one client for one request
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("--seconds", type=float, default=180.0)
+    parser.add_argument("--clients", type=int, default=16)
+    parser.add_argument("--store", choices=["sqlite", "redis"], default="redis")
+    parser.add_argument("--port", type=int, default=8766)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="timerec-chaos-") as name:
+        found = run(asked, Path(name))
+    for key, value in found.items():
+        print(f"{key:28} {value}")
+    print(json.dumps(found))
+
+
+def run(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """The whole: service, load, and what is done to it."""
+    connect(num_cpus=16)
+    from ray import serve
+
+    redis = start_redis(folder) if asked.store == "redis" else None
+    store = "redis://127.0.0.1:6399/0" if redis else str(folder / "events.db")
+    settings = Settings(bundle=asked.bundle, store=store, folder=folder / "base", clock="log")
+    try:
+        graph = build(settings)
+        serve.start(http_options={"host": "127.0.0.1", "port": asked.port}, logging_config={"log_level": "ERROR"})
+        serve.run(graph, name="timerec", route_prefix="/")
+        users = pq.read_table(asked.bundle / LOG / Prepared.USERS, columns=[Columns.USER])[Columns.USER].to_pylist()
+        load = Load(f"http://127.0.0.1:{asked.port}", [str(user) for user in users])
+        done = asyncio.run(everything(asked, folder, load, redis))
+        with open_store(store) as events:
+            stored = Counter(one.event.event_id for one in all_of(events))
+        lost = [name for name in load.acknowledged if name not in stored]
+        twice = [name for name, count in stored.items() if count > 1]
+        return {
+            **load.told(),
+            "acknowledged events": len(load.acknowledged),
+            "lost": len(lost),
+            "twice": len(twice),
+            "done": done,
+        }
+    finally:
+        serve.shutdown()
+        disconnect()
+        for process in psutil.process_iter(["name", "cmdline"]):
+            if "redis-server" in (process.info["name"] or "") and "6399" in " ".join(process.info["cmdline"] or []):
+                process.kill()
+
+
+class Load:
+    """Clients, and what they met."""
+
+    def __init__(self, url: str, users: list[str]) -> None:
+        self._url, self._users = url, users
+        self.acknowledged: list[str] = []
+        self.answered, self.again, self.degraded = 0, Counter[str](), Counter[str]()
+        self.failed: Counter[str] = Counter()
+        self.slowest = 0.0
+
+    async def client(self, session: aiohttp.ClientSession, until: float) -> None:
+        """Tell an event, ask for a list, until the time is over."""
+        draw = random.Random()
+        while time.monotonic() < until:
+            name, user = uuid.uuid4().hex, draw.choice(self._users)
+            if await self._send(
+                session, "/v1/events", {"event_id": name, "user_id": user, "item_id": f"item {draw.randrange(50)}"}
+            ):
+                self.acknowledged.append(name)
+            answer = await self._send(session, "/v1/recommend", {"user_id": user})
+            self.degraded.update(answer["degraded"] if answer else [])
+
+    async def _send(self, session: aiohttp.ClientSession, path: str, body: dict[str, Any]) -> dict[str, Any] | None:
+        began, last = time.monotonic(), ""
+        for turn in range(AGAIN):
+            try:
+                async with session.post(self._url + path, json=body) as response:
+                    told: dict[str, Any] = await response.json(content_type=None)
+                    if response.status == 200:
+                        self.answered += 1
+                        self.slowest = max(self.slowest, time.monotonic() - began)
+                        return told
+                    last = f"{path} {response.status}"
+            except (aiohttp.ClientError, ValueError, TimeoutError) as error:
+                last = f"{path} {type(error).__name__}"
+            self.again[last] += 1
+            await asyncio.sleep(0.2 * 2**turn)
+        self.failed[last] += 1
+        return None
+
+    def told(self) -> dict[str, Any]:
+        """Counts of everything."""
+        return {
+            "answered": self.answered, "failed after retries": dict(self.failed), "asked again": dict(self.again),
+            "degraded": dict(self.degraded), "slowest s": round(self.slowest, 2),
+        }  # fmt: skip
+
+
+async def everything(asked: argparse.Namespace, folder: Path, load: Load, redis: Any) -> list[str]:
+    """Load for so many seconds, and in it one thing after the other that may go wrong."""
+    until = time.monotonic() + asked.seconds
+    deeds = [*(("kill", part) for part in KILLED if redis or part != "redis"), ("model", "a"), ("model", "b"), ("broken", "c")]
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(30)) as session:
+        clients = [asyncio.create_task(load.client(session, until)) for _ in range(asked.clients)]
+        done = []
+        pause = asked.seconds / (len(deeds) + 1)
+        for number, (deed, name) in enumerate(deeds, 1):
+            await asyncio.sleep(max(0.0, until - asked.seconds + number * pause - time.monotonic()))
+            done.append(f"{deed} {name}: {await asyncio.to_thread(kill, name, folder)}" if deed == "kill" else await change(
+                session, asked, folder, deed, name
+            ))  # fmt: skip
+        await asyncio.gather(*clients)
+    return done
+
+
+def kill(part: str, folder: Path) -> str:
+    """Kill one process of a part; Redis is started again a second later."""
+    for process in psutil.process_iter(["cmdline"]):
+        words = " ".join(process.info["cmdline"] or [])
+        if (part == "redis" and "redis-server" in words and "6399" in words) or (part != "redis" and PROCESS[part] in words):
+            os.kill(process.pid, signal.SIGKILL)
+            if part == "redis":
+                time.sleep(1.0)
+                start_redis(folder)
+            return "killed"
+    return "not found"
+
+
+async def change(session: aiohttp.ClientSession, asked: argparse.Namespace, folder: Path, deed: str, name: str) -> str:
+    """Change to a copy of the bundle, sound or broken."""
+    copy = folder / name
+    shutil.copytree(asked.bundle, copy)
+    (copy / HEAD).write_text((copy / HEAD).read_text() + " " * (1 + ord(name)))  # another digest
+    if deed == "broken":
+        (copy / "model.safetensors").write_bytes(b"nothing")
+    body = {"bundle": str(copy)}
+    async with session.post(f"http://127.0.0.1:{asked.port}/v1/models", json=body, timeout=aiohttp.ClientTimeout(300)) as answer:
+        return f"{deed} {name}: {answer.status}"
+
+
+def start_redis(folder: Path) -> Any:
+    """A Redis that acknowledges what is on disk."""
+    process = subprocess.Popen(["redis-server", *REDIS, "--dir", str(folder)], stdout=subprocess.DEVNULL)
+    time.sleep(0.5)
+    return process
+
+
+def all_of(store: Any) -> Any:
+    """Every event of a store."""
+    seq = 0
+    while stored := store.since(seq):
+        yield from stored
+        seq = stored[-1].seq
+
+
+if __name__ == "__main__":
+    main()
