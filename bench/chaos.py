@@ -2,9 +2,9 @@
 
     python -m bench.chaos RUN/bundle [--seconds 180] [--clients 16] [--store redis]
 
-Each client tells an event and then asks for a list, over and over. Meanwhile, in turns: kill -9 of a replica of each part and of the
-proxy, of Redis (started again), two changes of the model and one broken bundle. A request fails if its answer is no 200; it is lost
-on the way if the connection broke, which the client of `timerec.client` answers by asking again. Prints a table and, last, JSON.
+Each client tells an event and then asks for a list, over and over. Meanwhile, in turns: kill -9 of a replica of each part and of
+the proxy, of Redis (started again), two changes of the model and one broken bundle. What is answered by anything but 200, or by a
+broken connection, is asked again as the client of `timerec.client` does, and counted. Prints a table and, last, JSON.
 """
 
 from __future__ import annotations
@@ -85,9 +85,7 @@ def run(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
     finally:
         serve.shutdown()
         disconnect()
-        for process in psutil.process_iter(["name", "cmdline"]):
-            if "redis-server" in (process.info["name"] or "") and "6399" in " ".join(process.info["cmdline"] or []):
-                process.kill()
+        kill("redis", None)
 
 
 class Load:
@@ -148,20 +146,21 @@ async def everything(asked: argparse.Namespace, folder: Path, load: Load, redis:
         pause = asked.seconds / (len(deeds) + 1)
         for number, (deed, name) in enumerate(deeds, 1):
             await asyncio.sleep(max(0.0, until - asked.seconds + number * pause - time.monotonic()))
-            done.append(f"{deed} {name}: {await asyncio.to_thread(kill, name, folder)}" if deed == "kill" else await change(
-                session, asked, folder, deed, name
-            ))  # fmt: skip
+            if deed == "kill":
+                done.append(f"kill {name}: {await asyncio.to_thread(kill, name, folder)}")
+            else:
+                done.append(await change(session, asked, folder, deed, name))
         await asyncio.gather(*clients)
     return done
 
 
-def kill(part: str, folder: Path) -> str:
-    """Kill one process of a part; Redis is started again a second later."""
-    for process in psutil.process_iter(["cmdline"]):
-        words = " ".join(process.info["cmdline"] or [])
-        if (part == "redis" and "redis-server" in words and "6399" in words) or (part != "redis" and PROCESS[part] in words):
+def kill(part: str, folder: Path | None) -> str:
+    """Kill one process of a part; Redis is started again a second later in its `folder`."""
+    for process in psutil.Process().children(recursive=True):  # this run's own, and no other service's
+        words = " ".join(process.cmdline())
+        if ("redis-server" if part == "redis" else PROCESS[part]) in words:
             os.kill(process.pid, signal.SIGKILL)
-            if part == "redis":
+            if part == "redis" and folder:
                 time.sleep(1.0)
                 start_redis(folder)
             return "killed"
