@@ -1,4 +1,4 @@
-"""Write the table of all settings into reference.md: `python docs/settings.py`; with `--check` only compare."""
+"""Write the tables of all settings into reference.md and serving.md: `python docs/settings.py`; with `--check` only compare."""
 
 from __future__ import annotations
 
@@ -9,35 +9,52 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from serve_app.settings import Settings
 from timerec.config import PRESETS, Config
 
-PAGE = Path(__file__).parent / "reference.md"
+HERE = Path(__file__).parent
+HEAD = "| setting | default | allowed | meaning |\n|---|---|---|---|"
 BEGIN, END = "<!-- settings: begin, written by docs/settings.py -->", "<!-- settings: end -->"
 
 
-def table() -> str:
-    """Markdown of every section of `timerec.config.Config`, and of the presets."""
-    lines: list[str] = []
-    for section, found in Config.model_fields.items():
-        model = found.annotation
-        if not (isinstance(model, type) and issubclass(model, BaseModel)):
-            lines += [f"`{section}`: {_allowed(found)}; default {_default(found)}.", ""]
-            continue
-        lines += [
-            f"**{section}** · {(model.__doc__ or '').strip()}",
-            "",
-            "| setting | default | allowed | meaning |",
-            "|---|---|---|---|",
-        ]
-        for name, field in model.model_fields.items():
-            meaning = (field.description or "").replace("|", "\\|")
-            lines.append(f"| `{section}.{name}` | {_default(field)} | {_allowed(field)} | {meaning} |")
-        lines.append("")
-    lines += ["| preset | sets |", "|---|---|"]
+def reference() -> str:
+    """Markdown of the settings of a run, and of the presets."""
+    lines = [table(Config), "", "| preset | sets |", "|---|---|"]
     for preset, tree in PRESETS.items():
         settings = (f"`{section}.{name}={_plain(value)}`" for section, found in tree.items() for name, value in found.items())
         lines.append(f"| `{preset}` | {', '.join(settings)} |")
     return "\n".join(lines)
+
+
+def serving() -> str:
+    """Markdown of the settings of a service."""
+    return table(Settings)
+
+
+def table(settings: type[BaseModel]) -> str:
+    """Markdown of every section of the settings; what stands outside of sections comes first."""
+    plain = {name: field for name, field in settings.model_fields.items() if not _section(field)}
+    lines = [HEAD, *(_row(name, field) for name, field in plain.items()), ""] if len(plain) > 1 else []
+    if len(plain) == 1:
+        lines = [f"`{name}`: {_allowed(field)}; default {_default(field)}." for name, field in plain.items()] + [""]
+    for section, found in settings.model_fields.items():
+        model = _section(found)
+        if model:
+            standard = found.get_default(call_default_factory=True)
+            lines += [f"**{section}** · {(model.__doc__ or '').strip()}", "", HEAD]
+            lines += [_row(f"{section}.{name}", field, getattr(standard, name)) for name, field in model.model_fields.items()]
+            lines.append("")
+    return "\n".join(lines).rstrip()
+
+
+def _section(field: FieldInfo) -> type[BaseModel] | None:
+    found = field.annotation
+    return found if isinstance(found, type) and issubclass(found, BaseModel) else None
+
+
+def _row(name: str, field: FieldInfo, standard: Any = None) -> str:
+    meaning = (field.description or "").replace("|", "\\|")
+    return f"| `{name}` | {_default(field) if standard is None else _told(standard)} | {_allowed(field)} | {meaning} |"
 
 
 def _plain(value: Any) -> str:
@@ -47,18 +64,23 @@ def _plain(value: Any) -> str:
     return str(value)
 
 
-def page(text: str) -> str:
-    """`text` with the table between its marks."""
+def page(text: str, made: str) -> str:
+    """`text` with what was `made` between its marks."""
     before, _, rest = text.partition(BEGIN)
     _, mark, after = rest.partition(END)
     if not mark:
-        raise ValueError(f"{PAGE} has no marks for the table")
-    return f"{before}{BEGIN}\n\n{table()}\n\n{END}{after}"
+        raise ValueError("the page has no marks for the table of settings")
+    return f"{before}{BEGIN}\n\n{made}\n\n{END}{after}"
 
 
 def _default(field: FieldInfo) -> str:
-    value = field.get_default(call_default_factory=True)
-    return "empty" if value in ("", {}, []) else f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
+    if field.is_required():
+        return "none"
+    return _told(field.get_default(call_default_factory=True))
+
+
+def _told(value: Any) -> str:
+    return "empty" if value in ("", None, {}, []) else f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
 
 
 def _allowed(field: FieldInfo) -> str:
@@ -70,12 +92,15 @@ def _allowed(field: FieldInfo) -> str:
 
 
 def _type_name(kind: Any) -> str:
-    plain = {int: "whole number", float: "number", str: "text"}
+    plain = {int: "whole number", float: "number", str: "text", bool: "yes or no", Path: "path", Path | None: "path"}
     return "list of names" if get_origin(kind) is list else plain.get(kind, "mapping of name to number")
 
 
+PAGES = {"reference.md": reference, "serving.md": serving}
 if __name__ == "__main__":
-    current = PAGE.read_text()
-    if "--check" in sys.argv[1:]:
-        sys.exit(0 if page(current) == current else f"{PAGE}: the settings have changed: run python docs/settings.py")
-    PAGE.write_text(page(current))
+    for name, make in PAGES.items():
+        current = (HERE / name).read_text()
+        made = page(current, make())
+        if "--check" in sys.argv[1:] and made != current:
+            sys.exit(f"{HERE / name}: the settings have changed: run python docs/settings.py")
+        (HERE / name).write_text(made)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -13,7 +12,7 @@ class _Section(BaseModel):
 
 
 class Scale(_Section):
-    """How many replicas of one part run, and what one of them takes on."""
+    """How many replicas of one part run, and what one of them takes on; each part may have another default."""
 
     min_replicas: int = Field(1, ge=1, description="kept without traffic")
     max_replicas: int = Field(1, ge=1, description="started under load")
@@ -65,4 +64,3 @@ class Settings(_Section):
     fusion: Scale = Scale(num_cpus=1)
     limits: Limits = Limits()
     patience: Patience = Patience()
-    data_plane: Literal["auto", "haproxy", "proxy"] = Field("auto", description="auto: HAProxy where it is installed")

@@ -13,6 +13,7 @@ import pytest
 import typer
 import yaml
 
+from serve_app.settings import Settings
 from timerec.cli import app
 from timerec.config import Config, load_config
 
@@ -48,24 +49,37 @@ def commands(path: Path) -> list[list[str]]:
     return found
 
 
-def test_the_table_of_settings_is_current() -> None:
+@pytest.mark.parametrize("name", ["reference.md", "serving.md"])
+def test_the_tables_of_settings_are_current(name: str) -> None:
     settings = load_settings()
-    text = settings.PAGE.read_text()
-    assert settings.page(text) == text, "run: python docs/settings.py"
+    text = (settings.HERE / name).read_text()
+    assert settings.page(text, settings.PAGES[name]()) == text, "run: python docs/settings.py"
 
 
-def test_the_table_has_every_setting_with_its_default() -> None:
-    text = load_settings().table()
+def test_the_tables_have_every_setting_with_its_default() -> None:
+    text = load_settings().reference()
     for section in ("data", "encoder", "forecaster", "fusion", "train", "evaluate", "cluster"):
         for name in getattr(Config(), section).model_dump():
             assert f"| `{section}.{name}` |" in text
     assert "| `data.val_quantile` | `0.8` | number, > 0, < 1 |" in text
     assert "| `train.precision` | `fp32` | `fp32`, `bf16`, `fp16` |" in text
+    text = load_settings().serving()
+    for section in ("gateway", "encoder", "forecaster", "fusion", "limits", "patience"):
+        for name in getattr(Settings(bundle=Path("b")), section).model_dump():
+            assert f"| `{section}.{name}` |" in text
+    assert "| `bundle` | none | path |" in text and "| `gateway.max_ongoing_requests` | `256` |" in text
 
 
 def test_a_page_without_marks_is_refused() -> None:
     with pytest.raises(ValueError, match="marks"):
-        load_settings().page("no marks here")
+        load_settings().page("no marks here", "a table")
+
+
+def test_the_config_of_a_cluster_is_one_of_settings() -> None:
+    from timerec.cli_serve import read_settings
+
+    settings = read_settings(ROOT / "serve_app" / "config.yaml", {})
+    assert settings.fusion.max_replicas == 8 and settings.store.startswith("redis://")
 
 
 @pytest.mark.parametrize("path", PAGES, ids=IDS)
