@@ -14,6 +14,7 @@ from serve_app.settings import Limits
 
 ADMIN = "/v1/models"
 OPEN = ("/healthz", "/readyz", "/metrics")  # for whoever watches the service; told apart by the network, not by keys
+PAGE = ("/", "/page/")  # files without data: a browser must have them before it can ask for the key
 
 
 class Door:
@@ -46,7 +47,7 @@ class Door:
             await self._app(scope, receive, send)
             return
         headers = {name.lower(): value for name, value in scope["headers"]}
-        problem = self._refuse(headers, scope["path"].startswith(ADMIN))
+        problem = self._refuse(headers, scope["path"])
         if problem:
             await problem.response()(scope, receive, send)
             return
@@ -56,19 +57,19 @@ class Door:
         finally:
             self._busy -= 1
 
-    def _refuse(self, headers: dict[bytes, bytes], admin: bool) -> Problem | None:
+    def _refuse(self, headers: dict[bytes, bytes], path: str) -> Problem | None:
         if self._busy >= self._limits.in_flight:
             return Problem(503, "too many requests at this moment: ask again", {"Retry-After": "1"})
         length = headers.get(b"content-length", b"0")
         if not length.isdigit() or int(length) > self._limits.body_bytes:
             return Problem(413, f"the body is longer than {self._limits.body_bytes} bytes: send less at once")
-        if self._keys is None:
+        if self._keys is None or path == PAGE[0] or path.startswith(PAGE[1]):
             return None
         scheme, _, key = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
         name = self._keys.name(key.strip()) if scheme.lower() == "bearer" else None
         if name is None:
             return Problem(401, "send a valid API key as `Authorization: Bearer KEY`", {"WWW-Authenticate": "Bearer"})
-        if admin and not name.startswith("admin"):
+        if path.startswith(ADMIN) and not name.startswith("admin"):
             return Problem(403, f"key {name} may not see or change models: use one whose name begins with admin")
         wait = self._rates.wait(name)
         if wait:
