@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUN ?= runs/complete-journey
 DATA ?= data/complete-journey
 
-.PHONY: install dev redis rectools demo data test test-unit test-integration test-e2e test-slow lint types contracts docs check clean
+.PHONY: install dev redis browser rectools demo data test test-unit test-integration test-e2e test-slow lint types contracts docs check clean
 
 install: $(VENV)/.installed
 
@@ -17,7 +17,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 # what tests and checks need beside it
-dev: $(VENV)/.dev redis
+dev: $(VENV)/.dev redis browser
 
 $(VENV)/.dev: $(VENV)/.installed
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[demo,dev]'
@@ -28,6 +28,13 @@ redis:
 	@command -v redis-server > /dev/null || { \
 	  command -v apt-get > /dev/null || { echo "redis-server is missing and there is no apt-get: install Redis 7"; exit 1; }; \
 	  apt-get install -y -q redis-server || { apt-get update -q && apt-get install -y -q redis-server; }; }
+
+# what the tests of the page drive
+browser:
+	@command -v chromium > /dev/null || { \
+	  command -v apt-get > /dev/null || { echo "chromium is missing and there is no apt-get: install Chromium"; exit 1; }; \
+	  apt-get install -y -q --no-install-recommends chromium || { \
+	    apt-get update -q && apt-get install -y -q --no-install-recommends chromium; }; }
 
 # the peer SASRec wants older releases of NumPy and pandas: an environment of its own
 rectools: .venv-rectools/.installed

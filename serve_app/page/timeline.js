@@ -125,7 +125,7 @@ function row(event, go) {
     el("span", { class: "name" }, name, kind ? el("span", { class: "quiet" }, ` ${kind}`) : null),
     el(
       "button",
-      { type: "button", class: "plain", "aria-label": `As of ${name}, before it`, onclick: () => go(event.timestamp) },
+      { type: "button", class: "plain", "aria-label": `as of then, before ${name}`, onclick: () => go(event.timestamp) },
       "as of then",
     ),
   );
