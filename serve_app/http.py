@@ -16,8 +16,8 @@ from serve_app.schemas import (
     BatchRequest,
     EventAnswer,
     EventBatch,
+    Events,
     Id,
-    NewEvent,
     NewModel,
     ProblemDetails,
     RecommendAnswer,
@@ -73,7 +73,7 @@ def make_api(gateway: Gateway) -> FastAPI:
         return _json({"answers": await gateway.recommend_all(body.requests, gateway.until(deadline))})
 
     @api.post("/v1/events", response_model=EventAnswer, summary="Tell what happened")
-    async def events(body: NewEvent | EventBatch) -> Response:
+    async def events(body: Events) -> Response:
         """Events that are on disk when this answers, and part of the very next recommendation."""
         sent = body.events if isinstance(body, EventBatch) else [body]
         return _json({"events": await gateway.append(sent)})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
 LONGEST = 256  # characters of an identifier
 
@@ -97,6 +97,14 @@ class EventBatch(_Message):
     """Several events at once."""
 
     events: list[NewEvent] = Field(min_length=1)
+
+
+def _how_many(body: Any) -> str:
+    return "several" if isinstance(body, dict) and "events" in body else "one"
+
+
+# told apart by the field, so that a fault is told of what was meant
+Events = Annotated[Annotated[NewEvent, Tag("one")] | Annotated[EventBatch, Tag("several")], Discriminator(_how_many)]
 
 
 class NewModel(_Message):
