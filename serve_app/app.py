@@ -11,15 +11,17 @@ from serve_app.clock import shift_of
 from serve_app.models import Model
 from serve_app.settings import Scale, Settings
 from timerec.online.base import open_base
+from timerec.store.open import open_store
 
 
 def build(settings: Settings) -> serve.Application:
     """The application of these settings.
 
-    The bundle is verified and unpacked here, so that a damaged one starts nothing.
+    The bundle is verified and unpacked here, and the store asked, so that what is amiss starts nothing.
 
     Raises:
-        DataError: bundle, data, keys or clock are not as they must be.
+        DataError: bundle, data, store, keys or clock are not as they must be.
+        StoreUnavailable: the store cannot be reached.
     """
     from serve_app.encoder import Encoder
     from serve_app.forecaster import Forecaster
@@ -29,6 +31,8 @@ def build(settings: Settings) -> serve.Application:
 
     if settings.keys:
         Keys(settings.keys)
+    with open_store(settings.store) as store:
+        store.ping()
     base = open_base(settings.bundle, settings.folder, settings.data)
     model = vars(Model.at(settings.bundle, settings.data))
     parts = (model, str(settings.folder.absolute()), settings.store)
