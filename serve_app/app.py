@@ -3,6 +3,7 @@
 `timerec serve` builds it on one machine; `serve deploy serve_app/config.yaml` on a cluster.
 """
 
+from pathlib import Path
 from typing import Any
 
 from ray import serve
@@ -29,7 +30,10 @@ def build(settings: Settings) -> serve.Application:
     from serve_app.gateway import Gateway
     from serve_app.keys import Keys
 
+    if "://" not in settings.store:  # replicas may run in another folder
+        settings = settings.model_copy(update={"store": str(Path(settings.store).absolute())})
     if settings.keys:
+        settings = settings.model_copy(update={"keys": settings.keys.absolute()})
         Keys(settings.keys)
     with open_store(settings.store) as store:
         store.ping()
