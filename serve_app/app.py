@@ -33,8 +33,9 @@ def build(settings: Settings) -> serve.Application:
     if "://" not in settings.store:  # replicas may run in another folder
         settings = settings.model_copy(update={"store": str(Path(settings.store).absolute())})
     if settings.keys:
-        settings = settings.model_copy(update={"keys": settings.keys.absolute()})
-        Keys(settings.keys)
+        keys = settings.keys.absolute()
+        Keys(keys)
+        settings = settings.model_copy(update={"keys": keys})
     with open_store(settings.store) as store:
         store.ping()
     base = open_base(settings.bundle, settings.folder, settings.data)

@@ -19,6 +19,7 @@ from timerec.clock import DAY
 from timerec.recommend import Recommender
 
 END = START + DAYS * DAY
+pytestmark = pytest.mark.slow  # starts the service, which takes a minute on two busy cores
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,8 @@ from tests.conftest import SmallRun
 from tests.serve_cases import Served, served
 from timerec.bundle import HEAD
 
+pytestmark = pytest.mark.slow  # starts the service, which takes a minute on two busy cores
+
 
 @pytest.fixture(scope="module")
 def other(small_run: SmallRun, tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -13,6 +13,8 @@ from tests.serve_cases import ROOT, free_port
 
 COMMAND = [sys.executable, "-m", "timerec.cli"]
 
+pytestmark = pytest.mark.slow  # starts the service, which takes a minute on two busy cores
+
 
 def refused(*words: str) -> str:
     """The one sentence of a command that ends with 2."""
