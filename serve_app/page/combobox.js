@@ -34,6 +34,7 @@ export function initCombobox(choose, failed, announce) {
     const user = options[place].user_id;
     close();
     setChosen(user);
+    input.select(); // so that typing on searches for somebody else
     choose(user);
   };
 

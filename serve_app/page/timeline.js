@@ -117,7 +117,7 @@ export function listEvents(events, go) {
 
 function row(event, go) {
   const name = event.title || event.item_id;
-  const kind = [event.event, event.value === 1 ? "" : `× ${event.value}`].filter(Boolean).join(" ");
+  const kind = [event.event, event.value === 1 ? "" : `value ${event.value}`].filter(Boolean).join(" ");
   return el(
     "li",
     {},
