@@ -244,6 +244,9 @@ def test_a_key_is_asked_for_where_one_is_needed_and_sent(open_page: Open, tmp_pa
         field = page.get_by_label("API key")
         expect(field).to_be_visible()
         assert service.gateway.asked == []
+        for path in ("v1/users", "page/../v1/users", "openapi.json"):
+            with pytest.raises(urllib.error.HTTPError, match="401|404"):
+                urllib.request.urlopen(f"{service.url}/{path}")
         field.fill("wrong")
         page.keyboard.press("Enter")
         expect(page.locator("#key-problem")).to_have_text("This key was not accepted.")
