@@ -73,8 +73,8 @@ test-slow: dev
 	$(BIN)/pytest -q -m slow tests
 
 lint: dev
-	$(BIN)/ruff check timerec jobs tests bench docs
-	$(BIN)/ruff format --check timerec jobs tests bench docs
+	$(BIN)/ruff check timerec jobs serve_app tests bench docs
+	$(BIN)/ruff format --check timerec jobs serve_app tests bench docs
 
 types: dev
 	$(BIN)/mypy

@@ -74,6 +74,7 @@ class PlainStore(EventStore):
         self.events: dict[int, Stored] = {}
         self.ids: dict[str, int] = {}
         self.records: dict[str, str] = {}
+        self.notes: dict[str, str] = {}
 
     def append(self, events: Sequence[Event]) -> list[Accepted]:
         answers = []
@@ -108,6 +109,12 @@ class PlainStore(EventStore):
 
     def request(self, request_id: str) -> str | None:
         return self.records.get(request_id)
+
+    def note(self, name: str, text: str) -> None:
+        self.notes[name] = text
+
+    def noted(self, name: str) -> str | None:
+        return self.notes.get(name)
 
     def remove(self, seqs: Sequence[int]) -> int:
         return sum(self.events.pop(seq, None) is not None for seq in seqs)

@@ -15,9 +15,9 @@ from tests.browser.fake_gateway import Service
 PATIENCE = 60_000  # milliseconds: machines may be busy
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """Debian's Chromium, headless."""
+    """Debian's Chromium, headless. Playwright's event loop runs in this thread, so it ends before other tests start theirs."""
     binary = shutil.which("chromium")
     if binary is None:
         pytest.fail("Chromium is missing: run make browser")
