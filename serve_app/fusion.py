@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Sequence
 from typing import Any
 
 from ray.serve.handle import DeploymentHandle
 
+from serve_app.calls import Busy, Down, Late, call
 from serve_app.models import Missing
-from serve_app.replica import Replica, batched
+from serve_app.replica import Replica, batched, log
 from timerec.candidates.pairs import ForecastTable
 from timerec.online.base import Base
 from timerec.online.live import LiveState, warm
@@ -20,6 +22,7 @@ from timerec.online.similar import Likeness
 from timerec.store.events import Stored
 
 BATCH = 32  # requests ranked at once
+FETCHING = 5.0  # seconds that a table may take to come
 BETWEEN = 5.0  # seconds between fetches of a table that only late events changed
 
 
@@ -70,7 +73,8 @@ class Fusion(Replica[Ranking]):
 
     def __init__(self, configured: dict[str, Any], folder: str, store: str, forecaster: DeploymentHandle) -> None:
         super().__init__(configured, folder, store)
-        self._forecaster = forecaster
+        # a table is as large as the catalogue: through Ray's object store, since a message between replicas has 4 MiB at most
+        self._forecaster = forecaster.options(_by_reference=True)
         self._beside: set[asyncio.Task[None]] = set()
 
     def make(self, base: Base) -> Ranking:
@@ -88,11 +92,12 @@ class Fusion(Replica[Ranking]):
         if part is None:
             return Missing(model)
         if forecast[0] > part.forecast[0]:
-            await self._fetch(part, forecast)
+            with contextlib.suppress(Late, Down, Busy):  # the answer says of which steps its forecasts are
+                await self._fetch(part, forecast)
         elif forecast > part.forecast and not part.fetching.locked() and time.monotonic() - part.fetched_at > BETWEEN:
             task = asyncio.get_running_loop().create_task(self._fetch(part, forecast))
             self._beside.add(task)
-            task.add_done_callback(self._beside.discard)
+            task.add_done_callback(self._fetched)
         answer: Answer | Missing = await self._rank(ask, heard, model)
         return answer
 
@@ -119,6 +124,11 @@ class Fusion(Replica[Ranking]):
         async with part.fetching:
             if forecast > part.forecast:
                 part.fetched_at = time.monotonic()
-                found = await self._forecaster.table.remote(forecast[0], part.digest)
+                found = await call(lambda: self._forecaster.table.remote(forecast[0], part.digest), FETCHING)
                 if not isinstance(found, Missing):
                     await self.compute(part.swap, *found)
+
+    def _fetched(self, task: asyncio.Task[None]) -> None:
+        self._beside.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.warning("the newest forecasts could not be fetched: %r", error)

@@ -112,6 +112,8 @@ class Gateway:
             raise Problem(504, "no answer in time: ask again, or wait longer") from None
         except (Down, Busy):
             raise Problem(503, "too many requests at this moment: ask again", {"Retry-After": "1"}) from None
+        if answer.forecast[0] < forecast[0] and "forecaster" not in degraded:
+            degraded.append("forecaster")  # the fusion did not get the table in time
         if answer.behind:
             degraded.append("store")
         items = [{"rank": rank, **item} for rank, item in enumerate(answer.items, 1)]

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parent.parent
+# what is as large as the catalogue must not be a message between replicas; the test catalogue is small, so the limit is, too
+SMALL_MESSAGES = {"RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(64 << 10)}
 
 
 class Reply(NamedTuple):
@@ -63,7 +65,7 @@ def served(folder: Path, bundle: Path, *options: str) -> Iterator[Served]:
     with log.open("w") as out:
         process = subprocess.Popen(
             command, cwd=folder, stdout=out, stderr=out, start_new_session=True,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env={**os.environ, "PYTHONPATH": str(ROOT), **SMALL_MESSAGES},
         )  # fmt: skip
     try:
         until = time.monotonic() + 600

@@ -92,7 +92,7 @@ def _check_free(host: str, port: int) -> None:
 
 
 def _run(settings: Any, host: str, port: int) -> None:
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # a service manager's stop is a Ctrl-C
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service manager's stop is a Ctrl-C
     from timerec.data.cluster import connect, disconnect
 
     os.environ.setdefault("RAY_SERVE_THROUGHPUT_OPTIMIZED", "1")

@@ -12,7 +12,9 @@ import pytest
 
 from tests.conftest import SmallRun
 from tests.serve_cases import Served, served
+from tests.small_data import DAYS, START
 from timerec.bundle import HEAD
+from timerec.clock import DAY
 
 pytestmark = pytest.mark.slow  # starts the service, which takes a minute on two busy cores
 
@@ -43,7 +45,8 @@ def service(small_run: SmallRun, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 def listed(service: Served, user: str = "1003") -> tuple[str, list[str]]:
-    answer = service.ask("/v1/recommend", {"user_id": user}).body
+    """Which model answers, and its list as of a moment that no event of these tests is before."""
+    answer = service.ask("/v1/recommend", {"user_id": user, "at": START + (DAYS - 1) * DAY}).body
     return answer["model"], [item["item_id"] for item in answer["items"]]
 
 
