@@ -29,6 +29,7 @@ import psutil
 import pyarrow.parquet as pq
 
 from serve_app.app import build
+from serve_app.environment import prepare
 from serve_app.settings import Settings
 from timerec.bundle import HEAD, LOG
 from timerec.data.cluster import connect, disconnect
@@ -58,6 +59,7 @@ def main() -> None:
 
 def run(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """The whole: service, load, and what is done to it."""
+    prepare()
     connect(num_cpus=16)
     from ray import serve
 

@@ -127,8 +127,10 @@ def ndcg(lists: list[list[str]], truth: list[list[str]]) -> float:
 @contextmanager
 def service(asked: argparse.Namespace, early: Path, folder: Path, last: int) -> Iterator[Client]:
     """`timerec serve` on the early log; its clock says that the whole log is over."""
+    settings = folder / "settings.yaml"
+    settings.write_text("patience: {encoder: 60, forecaster: 60, answer: 120}\n")  # no answer may lack a part
     options = {
-        "--bundle": asked.bundle, "--data": early, "--store": folder / "events.db", "--port": asked.port,
+        "--config": settings, "--bundle": asked.bundle, "--data": early, "--store": folder / "events.db", "--port": asked.port,
         "--clock": pd.Timestamp(last + 1, unit="s", tz="UTC").isoformat(),
     }  # fmt: skip
     words = [sys.executable, "-m", "timerec.cli", "serve", *(str(word) for pair in options.items() for word in pair)]

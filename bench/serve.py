@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 
 from bench.serve_noop import build as build_noop
 from serve_app.app import build, options_of
+from serve_app.environment import prepare
 from serve_app.settings import Settings
 from timerec.bundle import LOG
 from timerec.data.cluster import connect, disconnect
@@ -57,7 +58,7 @@ def main() -> None:
 
 def measure(asked: argparse.Namespace, folder: Path) -> tuple[list[dict[str, Any]], float, float]:
     """Rows of the table, memory in GiB and seconds from Ray's start to readiness."""
-    os.environ.setdefault("RAY_SERVE_THROUGHPUT_OPTIMIZED", "1")
+    prepare()
     began = time.perf_counter()
     connect(num_cpus=16)
     from ray import serve

@@ -14,6 +14,8 @@ from serve_app.settings import Scale, Settings
 from timerec.online.base import open_base
 from timerec.store.open import open_store
 
+QUEUED = 512  # requests that one caller lets wait for a part; more are refused at once
+
 
 def build(settings: Settings) -> serve.Application:
     """The application of these settings.
@@ -54,6 +56,7 @@ def options_of(scale: Scale) -> dict[str, Any]:
     """Options of a deployment of this scale."""
     told: dict[str, Any] = {
         "max_ongoing_requests": scale.max_ongoing_requests,
+        "max_queued_requests": QUEUED,
         "ray_actor_options": {"num_cpus": scale.num_cpus},
         "health_check_period_s": 5,
         "health_check_timeout_s": 30,

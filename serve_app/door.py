@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from typing import Any
+from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -14,6 +15,7 @@ from serve_app.settings import Limits
 
 ADMIN = "/v1/models"
 OPEN = ("/healthz", "/readyz", "/metrics")  # for whoever watches the service; told apart by the network, not by keys
+READING = ("GET", "HEAD")
 PAGE = ("/", "/page/")  # files without data: a browser must have them before it can ask for the key
 
 
@@ -43,11 +45,12 @@ class Door:
             self._metrics.request(scope["method"], _route(scope), status, time.perf_counter() - began)
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"] in OPEN:
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        if path in OPEN:
             await self._app(scope, receive, send)
             return
         headers = {name.lower(): value for name, value in scope["headers"]}
-        problem = self._refuse(headers, scope["path"])
+        problem = self._refuse(headers, scope["method"], path)
         if problem:
             await problem.response()(scope, receive, send)
             return
@@ -57,12 +60,15 @@ class Door:
         finally:
             self._busy -= 1
 
-    def _refuse(self, headers: dict[bytes, bytes], path: str) -> Problem | None:
+    def _refuse(self, headers: dict[bytes, bytes], method: str, path: str) -> Problem | None:
         if self._busy >= self._limits.in_flight:
             return Problem(503, "too many requests at this moment: ask again", {"Retry-After": "1"})
         length = headers.get(b"content-length", b"0")
         if not length.isdigit() or int(length) > self._limits.body_bytes:
             return Problem(413, f"the body is longer than {self._limits.body_bytes} bytes: send less at once")
+        origin = headers.get(b"origin")
+        if origin is not None and method not in READING and urlsplit(origin).netloc != headers.get(b"host"):
+            return Problem(403, "a page of another site sent this: only this service's own page may change something")
         if self._keys is None or path == PAGE[0] or path.startswith(PAGE[1]):
             return None
         scheme, _, key = headers.get(b"authorization", b"").decode("latin-1").partition(" ")

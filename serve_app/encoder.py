@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from serve_app.models import Missing
+from serve_app.models import Failed, Missing
 from serve_app.replica import Replica, batched
 from timerec.counters import before
 from timerec.online.base import Base
@@ -75,7 +75,7 @@ class Encoder(Replica[Reading]):
         return Reading(base)
 
     @batched(max_batch_size=BATCH, batch_wait_timeout_s=0.0)
-    async def read(self, asks: list[Ask], models: list[str]) -> list[Heard | Missing]:
+    async def read(self, asks: list[Ask], models: list[str]) -> list[Heard | Missing | Failed]:
         """What a model's encoder makes of each request's history, every stored event included."""
         return await self.compute(self._read, asks, models)
 
@@ -87,11 +87,5 @@ class Encoder(Replica[Reading]):
         """Users whose identifier begins with `search`, those with the longest histories first."""
         return await self.compute(lambda: part.find(search, limit) if (part := self.part(model)) else Missing(model))
 
-    def _read(self, asks: list[Ask], models: list[str]) -> list[Heard | Missing]:
-        found: list[Heard | Missing] = [Missing(model) for model in models]
-        for model in dict.fromkeys(models):
-            rows, part = [row for row, name in enumerate(models) if name == model], self.part(model)
-            if part is not None:
-                for row, heard in zip(rows, part.reader.read([asks[row] for row in rows]), strict=True):
-                    found[row] = heard
-        return found
+    def _read(self, asks: list[Ask], models: list[str]) -> list[Heard | Missing | Failed]:
+        return self.together(models, lambda part, rows: part.reader.read([asks[row] for row in rows]))

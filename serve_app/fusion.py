@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 from ray.serve.handle import DeploymentHandle
 
 from serve_app.calls import Busy, Down, Late, call
-from serve_app.models import Missing
+from serve_app.models import Failed, Missing
 from serve_app.replica import Replica, batched, log
 from timerec.candidates.pairs import ForecastTable
 from timerec.online.base import Base
@@ -23,6 +22,7 @@ from timerec.store.events import Stored
 
 BATCH = 32  # requests ranked at once
 FETCHING = 5.0  # seconds that a table may take to come
+AGAIN = 0.5  # seconds until a table that did not come is asked for again
 BETWEEN = 5.0  # seconds between fetches of a table that only late events changed
 
 
@@ -37,7 +37,8 @@ class Ranking:
         forecast = state.sources.forecast
         # steps in the table of forecasts, and the place in the store when it was made
         self.forecast = (int(state.manifest["last"] - forecast.origin) // forecast.step, 0)
-        self.fetching, self.fetched_at = asyncio.Lock(), -BETWEEN
+        self.fetching: asyncio.Task[None] | None = None
+        self.fetched_at = -BETWEEN
         self.ranker.rank([Ask(None, 0)], [None])
         warm()
 
@@ -75,12 +76,11 @@ class Fusion(Replica[Ranking]):
         super().__init__(configured, folder, store)
         # a table is as large as the catalogue: through Ray's object store, since a message between replicas has 4 MiB at most
         self._forecaster = forecaster.options(_by_reference=True)
-        self._beside: set[asyncio.Task[None]] = set()
 
     def make(self, base: Base) -> Ranking:
         return Ranking(base)
 
-    async def rank(self, ask: Ask, heard: Heard | None, forecast: tuple[int, int], model: str) -> Answer | Missing:
+    async def rank(self, ask: Ask, heard: Heard | None, forecast: tuple[int, int], model: str) -> Answer | Missing | Failed:
         """Answer one request with a model.
 
         Args:
@@ -91,14 +91,13 @@ class Fusion(Replica[Ranking]):
         part = self._parts.get(model)
         if part is None:
             return Missing(model)
-        if forecast[0] > part.forecast[0]:
-            with contextlib.suppress(Late, Down, Busy):  # the answer says of which steps its forecasts are
-                await self._fetch(part, forecast)
-        elif forecast > part.forecast and not part.fetching.locked() and time.monotonic() - part.fetched_at > BETWEEN:
-            task = asyncio.get_running_loop().create_task(self._fetch(part, forecast))
-            self._beside.add(task)
-            task.add_done_callback(self._fetched)
-        answer: Answer | Missing = await self._rank(ask, heard, model)
+        if forecast > part.forecast:
+            missing = forecast[0] > part.forecast[0]
+            if part.fetching is None and time.monotonic() - part.fetched_at > (AGAIN if missing else BETWEEN):
+                part.fetching = asyncio.get_running_loop().create_task(self._fetch(part, forecast))
+            if missing and part.fetching is not None:  # shared: a request that has gone takes it from nobody
+                await asyncio.wait({part.fetching}, timeout=FETCHING)
+        answer: Answer | Missing | Failed = await self._rank(ask, heard, model)
         return answer
 
     async def similar(self, item_id: str, k: int, at: int, model: str) -> list[dict[str, Any]] | Missing | None:
@@ -106,29 +105,31 @@ class Fusion(Replica[Ranking]):
         return await self.compute(lambda: part.similar(item_id, k, at) if (part := self.part(model)) else Missing(model))
 
     @batched(max_batch_size=BATCH, batch_wait_timeout_s=0.0)
-    async def _rank(self, asks: list[Ask], heard: list[Heard | None], models: list[str]) -> list[Answer | Missing]:
+    async def _rank(self, asks: list[Ask], heard: list[Heard | None], models: list[str]) -> list[Answer | Missing | Failed]:
         return await self.compute(self._answer, asks, heard, models)
 
-    def _answer(self, asks: list[Ask], heard: list[Heard | None], models: list[str]) -> list[Answer | Missing]:
-        found: list[Answer | Missing] = [Missing(model) for model in models]
-        for model in dict.fromkeys(models):
-            rows, part = [row for row, name in enumerate(models) if name == model], self.part(model)
-            if part is not None:
-                answers = part.rank([asks[row] for row in rows], [heard[row] for row in rows], self.behind)
-                for row, answer in zip(rows, answers, strict=True):
-                    found[row] = answer
-        return found
+    def _answer(self, asks: list[Ask], heard: list[Heard | None], models: list[str]) -> list[Answer | Missing | Failed]:
+        # a request that explains or brings many items costs more: others do not wait for that with it
+        groups = [
+            (model, ask.explain, ask.items is not None or ask.category is not None)
+            for model, ask in zip(models, asks, strict=True)
+        ]
+
+        def answer(part: Ranking, rows: list[int]) -> list[Answer]:
+            return part.rank([asks[row] for row in rows], [heard[row] for row in rows], self.behind)
+
+        return self.together(groups, answer)
 
     async def _fetch(self, part: Ranking, forecast: tuple[int, int]) -> None:
-        """Take the forecaster's table; the request that needs it waits, others go on with the old one."""
-        async with part.fetching:
-            if forecast > part.forecast:
-                part.fetched_at = time.monotonic()
-                found = await call(lambda: self._forecaster.table.remote(forecast[0], part.digest), FETCHING)
-                if not isinstance(found, Missing):
-                    await self.compute(part.swap, *found)
-
-    def _fetched(self, task: asyncio.Task[None]) -> None:
-        self._beside.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.warning("the newest forecasts could not be fetched: %r", error)
+        """Take the forecaster's table. Without it answers go on, and say of which steps their forecasts are."""
+        part.fetched_at = time.monotonic()
+        try:
+            found = await call(lambda: self._forecaster.table.remote(forecast[0], part.digest), FETCHING)
+            if not isinstance(found, Missing) and found[:2] > part.forecast:
+                await self.compute(part.swap, *found)
+        except (Late, Down, Busy) as error:
+            log.warning("the newest forecasts did not come: %s", type(error).__name__)
+        except Exception:
+            log.exception("the newest forecasts could not be fetched")
+        finally:
+            part.fetching = None

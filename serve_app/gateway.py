@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
+import logging
 import math
 import random
 import time
@@ -26,7 +26,7 @@ from serve_app.keys import Keys
 from serve_app.log import Writer
 from serve_app.metrics import Metrics
 from serve_app.modeldesk import ModelDesk, overlap
-from serve_app.models import Missing, Model, Models, read_models
+from serve_app.models import Failed, Missing, Model, Models, read_models
 from serve_app.problems import Problem
 from serve_app.schemas import NewEvent, RecommendRequest
 from serve_app.settings import Settings
@@ -41,6 +41,10 @@ AHEAD = 86_400  # seconds by which an event may be ahead of the clock
 FRESH = 1.0  # seconds for which the forecaster's last word on its table is taken
 FOLLOWED = 0.5  # seconds between looks at which models are agreed on
 LOADING = 300.0  # seconds that a replica may take to load a model
+
+
+SHADOWS = 32  # requests that the shadow answers at once
+log = logging.getLogger("ray.serve")
 
 
 class NotHeld(Exception):
@@ -72,7 +76,7 @@ class Gateway:
         self.metrics = Metrics(serve.get_replica_context().replica_id.unique_id)
         self._configured = Model(**configured)
         self._models = read_models(self._store, self._configured)
-        self._followed_at = time.monotonic()
+        self._followed_at, self._following = time.monotonic(), False
         self._forecasts: dict[str, Foretold] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.desk = ModelDesk(self, self._store, self._configured)
@@ -83,14 +87,14 @@ class Gateway:
 
     async def recommend(self, body: RecommendRequest, until: float) -> dict[str, Any]:
         """One answer, by the moment `until` of the monotonic clock."""
-        began, ask, models = time.perf_counter(), self._request(body), await self._follow()
+        began, ask, models = time.perf_counter(), self._request(body), self._follow()
         request_id = uuid.uuid4().hex
         told, record = await self._by_active(ask, models, until)
         told = {"request_id": request_id, **told}
         if self._settings.log_requests:
             self._writer.keep(request_id, json.dumps({"ask": ask._asdict(), "answer": told, **record}))
         self.metrics.answered(time.perf_counter() - began, told["degraded"])
-        if models.shadow and random.random() < models.share:
+        if models.shadow and random.random() < models.share and len(self._tasks) < SHADOWS:
             self._spawn(self._in_shadow(ask, models.shadow.digest, told["items"]))
         return told
 
@@ -134,8 +138,8 @@ class Gateway:
         now = self._clock.now()
         rows = [self._event(one, now) for one in sent]
         try:
-            stored = await self._writer.append(rows)
-        except StoreUnavailable:
+            stored = await asyncio.wait_for(self._writer.append(rows), self._patience.answer)
+        except (StoreUnavailable, TimeoutError):  # what is stored all the same counts once when it is sent again
             raise Problem(503, "the event store cannot be reached: send the events again", {"Retry-After": "1"}) from None
         except DataError as error:
             raise Problem(422, str(error)) from None
@@ -208,7 +212,9 @@ class Gateway:
         """Let the shadow answer, too, and count how many of the items it agrees on."""
         try:
             told, _ = await self.answer(ask, model, time.monotonic() + self._patience.answer)
-        except (Problem, NotHeld):
+        except Exception as error:  # whatever the shadow does, nobody shall see it
+            if not isinstance(error, (Problem, NotHeld)):
+                log.exception("the shadow failed")
             self.metrics.shadow(None)
             return
         self.metrics.shadow(overlap(items, told["items"]))
@@ -218,7 +224,10 @@ class Gateway:
             wait = min(self._patience.encoder, 0.6 * (until - time.monotonic()))
             found: Heard = _held(await call(lambda: self._encoder.read.remote(ask, model), wait))
             return found
-        except (Late, Down, Busy):
+        except NotHeld:
+            raise
+        except Exception as error:
+            _say(error, "encoder")
             degraded.append("encoder")
             return None
 
@@ -230,7 +239,10 @@ class Gateway:
         try:
             wait = min(self._patience.forecaster, 0.6 * (until - time.monotonic()))
             found = _held(await call(lambda: self._forecaster.cover.remote(at, model), wait))
-        except (Late, Down, Busy):
+        except NotHeld:
+            raise
+        except Exception as error:
+            _say(error, "forecaster")
             degraded.append("forecaster")
             return known.covered, known.told
         if (found["covered"], found["told"]) >= (known.covered, known.told):
@@ -239,7 +251,7 @@ class Gateway:
 
     async def _ask(self, method: Any, *arguments: Any) -> Any:
         """What one part says for the active model, or for the one before it."""
-        models = await self._follow()
+        models = self._follow()
         for model in (models.active, models.previous or self._configured):
             try:
                 return _held(await call(partial(method.remote, *arguments, model.digest), self._patience.answer))
@@ -251,18 +263,21 @@ class Gateway:
                 break
         raise Problem(503, "this part is not there at the moment: ask again", {"Retry-After": "1"})
 
-    async def _follow(self) -> Models:
+    def _follow(self) -> Models:
         """The models that all processes have agreed on, looked up from time to time."""
-        if time.monotonic() - self._followed_at > FOLLOWED:
-            self._followed_at = time.monotonic()  # first: others need not look, too
-            with contextlib.suppress(StoreUnavailable):
-                self._models = await asyncio.to_thread(read_models, self._store, self._configured)
+        if time.monotonic() - self._followed_at > FOLLOWED and not self._following:
+            self._following = True  # beside: no answer waits for it
+            self._spawn(self.follow_now())
         return self._models
 
     async def follow_now(self) -> None:
         """Take up a change of models at once."""
-        self._followed_at = -math.inf
-        await self._follow()
+        try:
+            self._models = await asyncio.to_thread(read_models, self._store, self._configured)
+        except (StoreUnavailable, DataError) as error:
+            log.warning("which models are agreed on cannot be looked up: %s", error)
+        finally:
+            self._followed_at, self._following = time.monotonic(), False
 
     async def load(self, model: Model) -> list[str]:
         """Let a replica of each part hold a model; what is wrong with it, nothing where it is well."""
@@ -312,6 +327,9 @@ class Gateway:
 
     def _event(self, one: NewEvent, now: float) -> Event:
         moment = int(now) if one.timestamp is None else math.floor(_exact(one.timestamp, "timestamp"))
+        late = self._limits.late_days
+        if 0 <= moment < now - late * 86_400:
+            raise Problem(422, f"timestamp {moment} is more than {late} days ago: add such events with `timerec store load`")
         if not 0 <= moment <= now + AHEAD:
             raise Problem(422, f"timestamp {moment} is before 1970 or more than a day ahead of {int(now)}: correct it")
         return Event(one.event_id or uuid.uuid4().hex, one.user_id, one.item_id, moment, one.event, one.value)
@@ -350,7 +368,14 @@ def _at_most(given: int, most: int, name: str) -> None:
 def _held(found: Any) -> Any:
     if isinstance(found, Missing):
         raise NotHeld(found.model)
+    if isinstance(found, Failed):
+        raise RuntimeError(f"a part failed with {found.reason}; its own log says more")
     return found
+
+
+def _say(error: Exception, part: str) -> None:
+    if not isinstance(error, (Late, Down, Busy)):
+        log.error("the answer goes on without the %s: %r", part, error)
 
 
 def _found(found: Any, otherwise: str) -> Any:

@@ -12,7 +12,9 @@ from timerec.store.events import Accepted, Event
 
 log = logging.getLogger("ray.serve")
 FLUSH = 0.5  # seconds between writes of answered requests
-HELD = 20_000  # answered requests that wait for a store that is away; then the oldest go, and are counted
+TOGETHER = 2_000  # events of one commit, where they come from several callers
+PIECE = 500  # answered requests that are written at once
+HELD = 5_000  # answered requests that wait for a store that is away; then the oldest go, and are counted
 
 
 class Writer:
@@ -52,19 +54,21 @@ class Writer:
     async def _commit(self) -> None:
         loop = asyncio.get_running_loop()
         while self._waiting:
-            group, self._waiting = self._waiting, []
+            group = self._next_group()
             together = [event for events, _ in group for event in events]
             try:
                 found = await loop.run_in_executor(self._thread, self._store.append, together)
             except Exception as error:
-                if len(group) == 1:
-                    self._tell(group[0][1], error)
+                if len(group) == 1 or isinstance(error, StoreUnavailable):
+                    fault = await self._blame(error)
+                    for _, answer in group:
+                        self._tell(answer, fault)
                     continue
                 for events, answer in group:  # one of them may be at fault: each on its own
                     try:
                         alone = await loop.run_in_executor(self._thread, self._store.append, events)
                     except Exception as own:
-                        self._tell(answer, own)
+                        self._tell(answer, await self._blame(own))
                     else:
                         self._tell(answer, alone)
                 continue
@@ -72,6 +76,26 @@ class Writer:
             for events, answer in group:
                 self._tell(answer, found[at : at + len(events)])
                 at += len(events)
+
+    async def _blame(self, error: Exception) -> Exception:
+        """A store that is not as it must be is no fault of the events that were sent to it."""
+        if not isinstance(error, StoreUnavailable):
+            try:
+                await asyncio.get_running_loop().run_in_executor(self._thread, self._store.ping)
+            except Exception as amiss:
+                log.error("the event store cannot be used: %s", amiss)
+                return StoreUnavailable(str(amiss))
+        return error
+
+    def _next_group(self) -> list[tuple[Sequence[Event], asyncio.Future[list[Accepted]]]]:
+        """The callers whose events are committed together: at most so many events, but at least one caller's."""
+        count = 1
+        size = len(self._waiting[0][0])
+        while count < len(self._waiting) and size + len(self._waiting[count][0]) <= TOGETHER:
+            size += len(self._waiting[count][0])
+            count += 1
+        group, self._waiting = self._waiting[:count], self._waiting[count:]
+        return group
 
     @staticmethod
     def _tell(answer: asyncio.Future[list[Accepted]], found: list[Accepted] | Exception) -> None:
@@ -88,10 +112,11 @@ class Writer:
             await self._write_records()
 
     async def _write_records(self) -> None:
-        records, self._records = self._records, []
-        if not records:
-            return
-        try:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._store.log_requests, records)
-        except StoreUnavailable:
-            self._records = records + self._records  # the next flush tries again
+        while self._records:
+            piece, self._records = self._records[:PIECE], self._records[PIECE:]
+            try:
+                await asyncio.get_running_loop().run_in_executor(self._thread, self._store.log_requests, piece)
+            except Exception as error:  # whatever it is, it must not end the flushing: the next one tries again
+                log.warning("answers could not be kept for `timerec replay`: %s", error)
+                self._records = piece + self._records
+                return

@@ -95,14 +95,21 @@ class ModelDesk:
             ask = Ask(user, self._gateway.now)
             lists = []
             for model in (old, new):
-                told, _ = await self._patiently(
-                    lambda model=model, ask=ask: self._gateway.answer(ask, model.digest, until), until
-                )
+                told = await self._patiently(partial(self._whole, ask, model.digest, until), until)
                 lists.append(told["items"])
             if not lists[1] or not all(math.isfinite(item["score"]) for item in lists[1]):
                 raise Problem(422, f"{new.bundle}: answers user {user} with nothing, or with scores that are no numbers")
             agreed.append(overlap(*lists))
         return {"users": len(users), "overlap": sum(agreed) / len(agreed) if agreed else None}
+
+    async def _whole(self, ask: Ask, model: str, until: float) -> dict[str, Any]:
+        """An answer that lacks nothing that the model has a say in."""
+        from serve_app.gateway import NotHeld
+
+        told, _ = await self._gateway.answer(ask, model, until)
+        if {"encoder", "forecaster"} & set(told["degraded"]):
+            raise NotHeld(model)
+        return told
 
     async def _patiently(self, make: Any, until: float) -> Any:
         """Ask again while replicas are still loading the model."""

@@ -37,6 +37,12 @@ class Missing(NamedTuple):
     model: str
 
 
+class Failed(NamedTuple):
+    """The answer of a replica that could not compute one; its log says why."""
+
+    reason: str
+
+
 @dataclass(frozen=True)
 class Models:
     """The models of a service.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
 from ray import serve
 
-from serve_app.models import Model, read_models
+from serve_app.models import Failed, Missing, Model, read_models
 from timerec.online.base import Base, open_base
 from timerec.schema import DataError
 from timerec.store.base import EventStore, StoreUnavailable
@@ -36,6 +38,7 @@ T = TypeVar("T", bound=Part)
 PAGE = 10_000  # events read at once
 IDLE = 0.25  # seconds after which a replica without requests catches up with the store
 LOOK = 4  # in so many of these turns it also looks which models it shall hold
+RETRIED = 30.0  # seconds until a model that could not be loaded is tried again
 batched: Any = serve.batch  # its types know of functions only, not of methods
 log = logging.getLogger("ray.serve")
 
@@ -58,6 +61,7 @@ class Replica(Generic[T]):
         self._configured = Model(**configured)
         self._parts: dict[str, T] = {}
         self._failed: dict[str, str] = {}  # what is wrong with models that could not be loaded
+        self._failed_at: dict[str, float] = {}  # seconds of the monotonic clock
         self._loading = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self.behind = False  # the store could not be reached: what came since is not in the answers
@@ -82,9 +86,9 @@ class Replica(Generic[T]):
         return self._failed.get(wanted.digest)
 
     async def status(self) -> dict[str, Any]:
-        """How far each model has read, and which could not be loaded."""
+        """How far each model has read."""
         self._keep_up()
-        return {"behind": self.behind, "models": {name: part.seq for name, part in self._parts.items()}, "failed": self._failed}
+        return {"behind": self.behind, "models": {name: part.seq for name, part in list(self._parts.items())}}
 
     async def compute(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run `work` in the thread."""
@@ -94,9 +98,35 @@ class Replica(Generic[T]):
     def part(self, model: str) -> T | None:
         """The part of a model, with every event that the store holds by now; None where it is not held. Runs in the thread."""
         part = self._parts.get(model)
-        if part is not None:
+        if part is not None and not self.behind:  # a store that is away is tried between requests
             self._catch_up(part)
         return part
+
+    def together(self, models: Sequence[Any], work: Callable[[T, list[int]], list[Any]]) -> list[Any]:
+        """Answers of a batch: `work(part, rows)` for the rows of each model, and of each where these fail together.
+
+        Args:
+            models: of each row the digest, or a tuple that begins with it; equal ones are computed together.
+        """
+        found: list[Any] = [None] * len(models)
+        for group in dict.fromkeys(models):
+            rows = [row for row, name in enumerate(models) if name == group]
+            digest = group[0] if isinstance(group, tuple) else group
+            for row, answer in zip(rows, self._of_rows(digest, rows, work), strict=True):
+                found[row] = answer
+        return found
+
+    def _of_rows(self, model: str, rows: list[int], work: Callable[[T, list[int]], list[Any]]) -> list[Any]:
+        part = self.part(model)
+        if part is None:
+            return [Missing(model)] * len(rows)
+        try:
+            return work(part, rows)
+        except Exception as error:
+            if len(rows) == 1:
+                log.exception("a request could not be computed")
+                return [Failed(type(error).__name__)]
+        return [answer for row in rows for answer in self._of_rows(model, [row], work)]
 
     def idle(self, part: T) -> None:
         """What is done for a model between requests; runs in the thread."""
@@ -104,13 +134,17 @@ class Replica(Generic[T]):
 
     def _load(self, model: Model) -> None:
         try:
-            part = self.make(open_base(Path(model.bundle), self._folder, Path(model.data) if model.data else None))
+            base = open_base(Path(model.bundle), self._folder, Path(model.data) if model.data else None)
+            if base.digest != model.digest:
+                raise DataError(f"{model.bundle}: holds another bundle by now: POST it to /v1/models, or serve it anew")
+            part = self.make(base)
             self._catch_up(part)
         except DataError as error:
-            self._failed[model.digest] = str(error)
+            self._failed[model.digest], self._failed_at[model.digest] = str(error), time.monotonic()
         except Exception as error:  # whatever is wrong with a bundle, the others go on
             log.exception("model %s of %s could not be loaded", model.digest, model.bundle)
             self._failed[model.digest] = f"{model.bundle}: cannot be loaded ({type(error).__name__}: {error})"
+            self._failed_at[model.digest] = time.monotonic()
         else:
             self._parts[model.digest] = part
 
@@ -121,7 +155,7 @@ class Replica(Generic[T]):
                 if len(stored) < PAGE:
                     break
             self.behind = False
-        except StoreUnavailable as error:
+        except (StoreUnavailable, DataError) as error:
             if not self.behind:
                 log.warning("answers go on without the newest events: %s", error)
             self.behind = True
@@ -136,10 +170,12 @@ class Replica(Generic[T]):
             await asyncio.sleep(IDLE)
             turn += 1
             try:
+                if self.behind:  # not in the thread that answers: a server that hangs would hold it
+                    await asyncio.to_thread(self._store.ping)
                 if turn % LOOK == 0:
                     await self._hold_what_is_wanted()
                 await asyncio.get_running_loop().run_in_executor(self._thread, self._idle)
-            except StoreUnavailable:
+            except (StoreUnavailable, DataError):
                 self.behind = True
             except Exception:  # the next request says what is wrong; the loop must live
                 log.exception("catching up failed")
@@ -151,7 +187,8 @@ class Replica(Generic[T]):
     async def _hold_what_is_wanted(self) -> None:
         models = await asyncio.to_thread(read_models, self._store, self._configured)
         for model in models.wanted():
-            if model.digest not in self._parts and model.digest not in self._failed:
+            tried = self._failed_at.get(model.digest, -math.inf)
+            if model.digest not in self._parts and time.monotonic() - tried > RETRIED:
                 await self.load(vars(model))
         wanted = {model.digest for model in models.wanted()}
         if models.active.digest in self._parts:

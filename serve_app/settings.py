@@ -36,6 +36,9 @@ class Limits(_Section):
     events: int = Field(1000, ge=1, description="events of one call")
     history: int = Field(500, ge=1, description="events of a history that comes with a request")
     items: int = Field(1000, ge=1, description="items of an allow-list or of an exclusion")
+    late_days: int = Field(
+        90, ge=1, description="age of an event at most; each is placed by its time, and what came after it anew"
+    )
     in_flight: int = Field(256, ge=1, description="requests a gateway works on at once; more are answered with 503")
     per_key: float = Field(0, ge=0, description="requests a second of one API key; 0: no limit")
 
@@ -58,7 +61,7 @@ class Settings(_Section):
     clock: str = Field("wall", description="wall, log (starts at the end of the log) or an ISO time at which it starts")
     keys: Path | None = Field(None, description="file of API keys (`timerec serve-key`); without it nobody is asked for one")
     log_requests: bool = Field(True, description="keep what was answered in the store, for `timerec replay`")
-    gateway: Scale = Scale(max_ongoing_requests=256, num_cpus=0.5)
+    gateway: Scale = Scale(max_ongoing_requests=320, num_cpus=0.5)  # more than in_flight: the gateway itself says that it is full
     encoder: Scale = Scale()
     forecaster: Scale = Scale(num_cpus=0.25)
     fusion: Scale = Scale(num_cpus=1)

@@ -93,9 +93,10 @@ def _check_free(host: str, port: int) -> None:
 
 def _run(settings: Any, host: str, port: int) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service manager's stop is a Ctrl-C
+    from serve_app.environment import prepare
     from timerec.data.cluster import connect, disconnect
 
-    os.environ.setdefault("RAY_SERVE_THROUGHPUT_OPTIMIZED", "1")
+    prepare()
     console.print("starting Ray …")
     connect(num_cpus=max(8, os.cpu_count() or 1))
     from ray import serve as ray_serve

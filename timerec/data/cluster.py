@@ -38,7 +38,10 @@ def connect(address: str = "", num_cpus: int | None = None) -> None:
     else:
         cpus = num_cpus or (os.cpu_count() or 2) + 4
         # "local": another Ray on this machine, or what an earlier one left behind, must not be joined by chance
-        ray.init(address="local", num_cpus=cpus, include_dashboard=False, logging_level=logging.WARNING, log_to_driver=False)
+        ray.init(
+            address="local", num_cpus=cpus, include_dashboard=False, logging_level=logging.WARNING, log_to_driver=False,
+            _node_ip_address="127.0.0.1",  # by default Ray listens on the address that the network knows
+        )  # fmt: skip
     ray.data.DataContext.get_current().use_datasource_v2 = False
     ray.data.DataContext.get_current().enable_progress_bars = False
 

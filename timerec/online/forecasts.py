@@ -28,6 +28,7 @@ from timerec.store.events import Stored
 from timerec.training.sources import StateFiles
 
 WEIGHTS = "model.safetensors"
+PARTS = 1000  # arrays of counts until they are added up
 OUTPUTS = ("mean", *(f"q{round(100 * level)}" for level in QUANTILES))
 
 
@@ -64,6 +65,8 @@ class LiveForecasts:
         step = step_index(rows.time, self.origin, self.step)
         early = step < 0  # before the series begin: there is no step for it
         self._cells.append((rows.item[~early], step[~early], rows.weight[~early]))
+        if len(self._cells) > PARTS:
+            self._fold()
         self.late |= bool((step[~early] < self.covered).any())
 
     @property
@@ -117,18 +120,27 @@ class LiveForecasts:
             found = outputs(RecurrentForecaster.load(self._folder), series, np.array([index]))[known - 1, 0]
             return [dict(zip(OUTPUTS, map(float, out), strict=True)) for out in found]
         columns = [place for place, name in enumerate(self.features.names) if name.startswith("forecast_")]
-        row = self.features.values[int(self.features.offsets[index]) + known - 1]
-        return [{"mean": float(np.expm1(row[place]))} for place in columns]
+        table, last = self.features, int(series.first_step[index]) + known - 1
+        if index >= len(table.first_step):
+            return []
+        row = int(table.offsets[index]) + last - int(table.first_step[index])
+        if not table.offsets[index] <= row < table.offsets[index + 1]:  # late events moved its begin; told with the next table
+            return []
+        return [{"mean": float(np.expm1(table.values[row][place]))} for place in columns]
+
+    def _fold(self) -> None:
+        """One count of each item and step in place of one of each event."""
+        item, step, count = (np.concatenate([part[column] for part in self._cells]) for column in range(3))
+        cells = sum_cells(item, step, count=count)
+        self._cells = [tuple(cells[name].to_numpy() for name in ("item", "step", "count"))]
 
     def _series_until(self, steps: int) -> ItemSeries:
-        columns = (np.concatenate([part[column] for part in self._cells]) for column in range(3))
-        item, step, count = columns
+        self._fold()
+        item, step, count = self._cells[0]
         over = step < steps
-        cells = sum_cells(item[over], step[over], count=count[over])
         quiet = int(json.loads((self._folder / MODEL).read_text())["quiet"])
         known = {**self.manifest, "n_items": len(self.intake.items), "n_steps": steps}
-        item, step, count = (cells[name].to_numpy() for name in ("item", "step", "count"))
-        return series_of(item, step, count, known, self._files.prepared, quiet)
+        return series_of(item[over], step[over], count[over], known, self._files.prepared, quiet)
 
 
 def _roll(series: ItemSeries, plan: Plan) -> Any:

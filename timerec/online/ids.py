@@ -20,7 +20,7 @@ class Ids:
         self._known = pd.Index(values if self._integers else values.astype(object))
         self._new: dict[str, int] = {}
         self._names: list[str] = []
-        self._sorted: NDArray[np.str_] | None = None  # made when somebody searches
+        self._sorted: tuple[NDArray[np.str_], NDArray[np.int64]] | None = None  # texts and indices, made when somebody searches
 
     def __len__(self) -> int:
         return len(self._known) + len(self._names)
@@ -57,10 +57,13 @@ class Ids:
     def starting_with(self, text: str) -> NDArray[np.int64]:
         """Indices of all identifiers that begin with `text`."""
         if self._sorted is None:
-            self._sorted = np.sort(self._known.astype(str).to_numpy(dtype=str)) if len(self._known) else np.zeros(0, "U1")
-        low, high = np.searchsorted(self._sorted, [text, text + chr(0x10FFFF)])
-        found = [self.index(str(name)) for name in self._sorted[low:high]]
-        return np.array(found + [index for name, index in self._new.items() if name.startswith(text)], np.int64)
+            texts = self._known.astype(str).to_numpy(dtype=str) if len(self._known) else np.zeros(0, "U1")
+            order = np.argsort(texts, kind="stable")
+            self._sorted = texts[order], order
+        texts, order = self._sorted
+        low, high = np.searchsorted(texts, [text, text + chr(0x10FFFF)])
+        new = [index for name, index in self._new.items() if name.startswith(text)]
+        return np.concatenate([order[low:high], np.array(new, np.int64)])
 
     def name(self, index: int) -> str:
         """The identifier of an index, as text."""
