@@ -28,7 +28,6 @@ import aiohttp
 import psutil
 import pyarrow.parquet as pq
 
-from serve_app.app import build
 from serve_app.environment import prepare
 from serve_app.settings import Settings
 from timerec.bundle import HEAD, LOG
@@ -61,7 +60,9 @@ def run(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """The whole: service, load, and what is done to it."""
     prepare()
     connect(num_cpus=16)
-    from ray import serve
+    from ray import serve  # after the environment: Ray reads it on import
+
+    from serve_app.app import build
 
     redis = start_redis(folder) if asked.store == "redis" else None
     store = "redis://127.0.0.1:6399/0" if redis else str(folder / "events.db")

@@ -23,8 +23,6 @@ import numpy as np
 import psutil
 import pyarrow.parquet as pq
 
-from bench.serve_noop import build as build_noop
-from serve_app.app import build, options_of
 from serve_app.environment import prepare
 from serve_app.settings import Settings
 from timerec.bundle import LOG
@@ -61,7 +59,10 @@ def measure(asked: argparse.Namespace, folder: Path) -> tuple[list[dict[str, Any
     prepare()
     began = time.perf_counter()
     connect(num_cpus=16)
-    from ray import serve
+    from ray import serve  # after the environment: Ray reads it on import
+
+    from bench.serve_noop import build as build_noop
+    from serve_app.app import build, options_of
 
     users = pq.read_table(asked.bundle / LOG / Prepared.USERS, columns=[Columns.USER])[Columns.USER].to_pylist()
     (folder / "users.json").write_text(json.dumps([str(user) for user in users]))
