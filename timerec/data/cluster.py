@@ -12,7 +12,7 @@ _ENVIRONMENT = {
     "RAY_worker_niceness": "0",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     "RAY_BACKEND_LOG_LEVEL": "fatal",  # the lower levels are in Ray's own log files
-    "RAY_AUTH_MODE": "disabled",  # a private Ray listens on this machine only; a cluster's own setting wins
+    "RAY_AUTH_MODE": "disabled",  # jobs want one that is set; a cluster's own setting wins
     "OMP_NUM_THREADS": "1",  # two OpenMP threads a worker collapse when workers compete for cores
 }
 
@@ -38,10 +38,7 @@ def connect(address: str = "", num_cpus: int | None = None) -> None:
     else:
         cpus = num_cpus or (os.cpu_count() or 2) + 4
         # "local": another Ray on this machine, or what an earlier one left behind, must not be joined by chance
-        ray.init(
-            address="local", num_cpus=cpus, include_dashboard=False, logging_level=logging.WARNING, log_to_driver=False,
-            _node_ip_address="127.0.0.1",  # by default Ray listens on the address that the network knows
-        )  # fmt: skip
+        ray.init(address="local", num_cpus=cpus, include_dashboard=False, logging_level=logging.WARNING, log_to_driver=False)
     ray.data.DataContext.get_current().use_datasource_v2 = False
     ray.data.DataContext.get_current().enable_progress_bars = False
 
