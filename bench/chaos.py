@@ -160,7 +160,10 @@ async def everything(asked: argparse.Namespace, folder: Path, load: Load, redis:
 def kill(part: str, folder: Path | None) -> str:
     """Kill one process of a part; Redis is started again a second later in its `folder`."""
     for process in psutil.Process().children(recursive=True):  # this run's own, and no other service's
-        words = " ".join(process.cmdline())
+        try:
+            words = " ".join(process.cmdline())
+        except psutil.Error:  # it ended meanwhile, or was killed before
+            continue
         if ("redis-server" if part == "redis" else PROCESS[part]) in words:
             os.kill(process.pid, signal.SIGKILL)
             if part == "redis" and folder:

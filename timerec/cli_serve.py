@@ -101,14 +101,11 @@ def _run(settings: Any, host: str, port: int) -> None:
     connect(num_cpus=max(8, os.cpu_count() or 1))
     from ray import serve as ray_serve
 
-    from serve_app.app import build
+    from serve_app.starter import start
 
     try:
-        console.print("unpacking the bundle …")
-        graph = build(settings)
-        console.print("starting gateway, encoder, forecaster and fusion …")
-        ray_serve.start(http_options={"host": host, "port": port}, logging_config={"log_level": "WARNING"})
-        ray_serve.run(graph, name="timerec", route_prefix="/")
+        console.print("unpacking the bundle, starting gateway, encoder, forecaster and fusion …")
+        start(settings, host, port)
         console.print(f"ready: http://{host}:{port}/  (Ctrl-C ends it)", highlight=False)
         threading.Event().wait()
     except KeyboardInterrupt:

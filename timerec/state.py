@@ -56,14 +56,16 @@ class State:
 
 
 def open_state(
-    prepared: Path, text: NDArray[np.float32], forecast: ForecastFeatures, similar: Similar, reducer: Reducer
-) -> State:
+    prepared: Path, text: NDArray[np.float32], forecast: ForecastFeatures, similar: Similar, reducer: Reducer,
+    families: NDArray[np.int32] | None = None,
+) -> State:  # fmt: skip
     """Open a prepared directory.
 
     Args:
         text: float32 [I, D], row i for item i of the prepared catalogue.
         similar: item-to-item weights in the same item order.
         reducer: maps text vectors to the short ones that the pair features use, and to families of items.
+        families: what `reducer` says of them, where that is known already.
     """
     manifest = json.loads((prepared / Prepared.MANIFEST).read_text())
     table = ForecastTable(
@@ -75,7 +77,8 @@ def open_state(
     )
     log = open_log(prepared / Prepared.LOG)
     short = reducer(text)
-    sources = Sources(log, table, similar, short, reducer.families(short), arrivals(log), bool(manifest["repeats"]))
+    families = reducer.families(short) if families is None else families
+    sources = Sources(log, table, similar, short, families, arrivals(log), bool(manifest["repeats"]))
     columns = [Columns.ITEM, Columns.TITLE, Columns.CATEGORY, Columns.TEXT]
     items = pq.read_table(prepared / Prepared.ITEMS, columns=columns)
     users = pq.read_table(prepared / Prepared.USERS, columns=[Columns.USER])[Columns.USER].combine_chunks()

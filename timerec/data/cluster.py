@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from typing import Any
 
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -30,6 +31,7 @@ def connect(address: str = "", num_cpus: int | None = None) -> None:
     import ray  # after the environment: Ray reads it on import
 
     logging.getLogger("ray.data").setLevel(logging.ERROR)
+    _quiet(ray.data.DataContext.get_current())
     if ray.is_initialized():
         return
     address = address or os.environ.get("RAY_ADDRESS", "")
@@ -39,8 +41,11 @@ def connect(address: str = "", num_cpus: int | None = None) -> None:
         cpus = num_cpus or (os.cpu_count() or 2) + 4
         # "local": another Ray on this machine, or what an earlier one left behind, must not be joined by chance
         ray.init(address="local", num_cpus=cpus, include_dashboard=False, logging_level=logging.WARNING, log_to_driver=False)
-    ray.data.DataContext.get_current().use_datasource_v2 = False
-    ray.data.DataContext.get_current().enable_progress_bars = False
+
+
+def _quiet(context: Any) -> None:
+    context.use_datasource_v2 = False  # slower and heavier than the first one
+    context.enable_progress_bars = False
 
 
 def disconnect() -> None:

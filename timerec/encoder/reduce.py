@@ -6,9 +6,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.cluster import MiniBatchKMeans
-from sklearn.decomposition import PCA
-from sklearn.metrics import pairwise_distances_argmin
 
 WIDTH = 48
 SAMPLE = 20_000
@@ -33,6 +30,8 @@ class Reducer:
 
     def families(self, short: NDArray[np.float32]) -> NDArray[np.int32]:
         """Family of each item, int32 [I], numbered from 0 without gaps; items without text are one of their own."""
+        from sklearn.metrics import pairwise_distances_argmin  # here: it takes seconds, and replicas are given the families
+
         found = np.full(len(short), -1, np.int64)
         told = short.any(1)
         if told.any():
@@ -46,6 +45,9 @@ def fit(text: NDArray[np.float32], seed: int) -> Reducer:
     Families are the clusters of mini-batch k-means (Sculley, WWW 2010) of the distinct texts: what a shop sells in several sizes
     and flavours, and people take in turns.
     """
+    from sklearn.cluster import MiniBatchKMeans
+    from sklearn.decomposition import PCA
+
     distinct = np.unique(text[text.any(1)], axis=0)
     if len(distinct) < 2:
         nothing = np.zeros((0, text.shape[1]), np.float32)

@@ -14,12 +14,18 @@ from timerec.training.tables import FILE as TABLES
 
 VECTORS = "vectors.npy"
 RENEWED = "renewed.npy"
+FAMILIES = "families.npy"
 
 
 def files_in(work: Path) -> StateFiles:
     """What `open_bundle` or `timerec.pipeline.opened.open_data` wrote into `work`."""
-    renewed = work / RENEWED
-    return StateFiles(work / "prepared", work / VECTORS, work / "features", work, renewed if renewed.exists() else None)
+    renewed, families = (path if (path := work / name).exists() else None for name in (RENEWED, FAMILIES))
+    return StateFiles(work / "prepared", work / VECTORS, work / "features", work, renewed, families)
+
+
+def keep_families(work: Path) -> None:
+    """Keep the families of items in an unpacked folder: processes that map it open sooner."""
+    np.save(work / FAMILIES, files_in(work).open().sources.family)
 
 
 def open_bundle(bundle: Bundle, work: Path) -> StateFiles:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from timerec.forecaster.features import ForecastFeatures
 from timerec.schema import Prepared
@@ -27,6 +28,8 @@ class StateFiles:
         None  # text vectors of the fine-tuned language model: the network reads them, features stay as they were
     )
 
+    families: Path | None = None  # .npy, int32 [I]: family of each item, where it was kept
+
     def manifest(self) -> dict[str, Any]:
         """The manifest of the prepared log."""
         found: dict[str, Any] = json.loads((self.prepared / Prepared.MANIFEST).read_text())
@@ -36,5 +39,10 @@ class StateFiles:
         """Open them; the large arrays are memory-mapped."""
         similar, reducer = load_tables(self.tables)
         text = np.load(self.vectors, mmap_mode="c")
-        state = open_state(self.prepared, np.asarray(text), ForecastFeatures.load(self.forecast), similar, reducer)
+        state = open_state(
+            self.prepared, np.asarray(text), ForecastFeatures.load(self.forecast), similar, reducer, self._families()
+        )
         return replace(state, text=np.load(self.renewed)) if self.renewed else state
+
+    def _families(self) -> NDArray[np.int32] | None:
+        return None if self.families is None else np.load(self.families)
