@@ -92,13 +92,13 @@ def _check_free(host: str, port: int) -> None:
 
 
 def _run(settings: Any, host: str, port: int) -> None:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service manager's stop is a Ctrl-C
     from serve_app.environment import prepare
     from timerec.data.cluster import connect, disconnect
 
     prepare()
     console.print("starting Ray …")
     connect(num_cpus=max(8, os.cpu_count() or 1))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service manager's stop is a Ctrl-C; after Ray, which sets its own
     from ray import serve as ray_serve
 
     from serve_app.starter import start
