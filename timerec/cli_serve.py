@@ -98,7 +98,7 @@ def _run(settings: Any, host: str, port: int) -> None:
     prepare()
     console.print("starting Ray …")
     connect(num_cpus=max(8, os.cpu_count() or 1))
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service manager's stop is a Ctrl-C; after Ray, which sets its own
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops as Ctrl-C does; after Ray, which sets its own
     from ray import serve as ray_serve
 
     from serve_app.starter import start
