@@ -3,6 +3,7 @@
 `timerec serve` builds it on one machine; `serve deploy serve_app/config.yaml` on a cluster.
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from ray import serve
 from serve_app.clock import shift_of
 from serve_app.models import Model
 from serve_app.settings import Scale, Settings
-from timerec.online.base import open_base
+from timerec.online.digest import unpacked
+from timerec.schema import Prepared
 from timerec.store.open import open_store
 
 QUEUED = 512  # requests that one caller lets wait for a part; more are refused at once
@@ -40,14 +42,19 @@ def build(settings: Settings) -> serve.Application:
         settings = settings.model_copy(update={"keys": keys})
     with open_store(settings.store) as store:
         store.ping()
-    base = open_base(settings.bundle, settings.folder, settings.data)
+    work = unpacked(settings.bundle, settings.folder, settings.data)
+    if work is None:
+        from timerec.online.base import open_base  # takes seconds to import
+
+        work = open_base(settings.bundle, settings.folder, settings.data).files.prepared.parent
+    manifest = json.loads((work / "prepared" / Prepared.MANIFEST).read_text())
     model = vars(Model.at(settings.bundle, settings.data))
     parts = (model, str(settings.folder.absolute()), settings.store)
     encoder: Any = _deployment("encoder", Encoder, settings.encoder).bind(*parts)
     forecaster: Any = _deployment("forecaster", Forecaster, settings.forecaster).bind(*parts)
     fusion: Any = _deployment("fusion", Fusion, settings.fusion).bind(*parts, forecaster)
     gateway: Any = _deployment("gateway", serve.ingress()(Gateway), settings.gateway)
-    shift = shift_of(settings.clock, int(base.files.manifest()["last"]))
+    shift = shift_of(settings.clock, int(manifest["last"]))
     bound: serve.Application = gateway.bind(settings.model_dump(mode="json"), model, shift, encoder, forecaster, fusion)
     return bound
 

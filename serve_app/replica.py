@@ -9,16 +9,18 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Generic, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar
 
 from ray import serve
 
 from serve_app.models import Failed, Missing, Model, read_models
-from timerec.online.base import Base, open_base
 from timerec.schema import DataError
 from timerec.store.base import EventStore, StoreUnavailable
 from timerec.store.events import Stored
 from timerec.store.open import open_store
+
+if TYPE_CHECKING:
+    from timerec.online.base import Base
 
 
 class Part(Protocol):
@@ -133,6 +135,8 @@ class Replica(Generic[T]):
         self._catch_up(part)
 
     def _load(self, model: Model) -> None:
+        from timerec.online.base import open_base
+
         try:
             base = open_base(Path(model.bundle), self._folder, Path(model.data) if model.data else None)
             if base.digest != model.digest:

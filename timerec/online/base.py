@@ -12,12 +12,10 @@ from pathlib import Path
 
 from timerec.bundle import Bundle
 from timerec.config import Config
-from timerec.online.digest import digest_of
+from timerec.online.digest import DONE, digest_of
 from timerec.pipeline.unpacked import files_in, keep_families, open_bundle
 from timerec.state import State
 from timerec.training.sources import StateFiles
-
-DONE = "done.json"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,59 @@
+"""What a fusion replica holds of one model."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from timerec.candidates.pairs import ForecastTable
+from timerec.online.base import Base
+from timerec.online.live import LiveState, warm
+from timerec.online.messages import Answer, Ask, Heard
+from timerec.online.ranker import Ranker
+from timerec.online.similar import Likeness
+from timerec.store.events import Stored
+
+
+class Ranking:
+    """One model's state, and its network."""
+
+    def __init__(self, base: Base) -> None:
+        state = base.state()
+        self.digest, self.state = base.digest, LiveState(state, base.weights)
+        self.ranker = Ranker(self.state, base.bundle.model(state, stranger=True), state.items)
+        self.likeness = Likeness(self.state)
+        forecast = state.sources.forecast
+        # steps in the table of forecasts, and the place in the store when it was made
+        self.forecast = (int(state.manifest["last"] - forecast.origin) // forecast.step, 0)
+        self.fetching: asyncio.Task[None] | None = None
+        self.fetched_at = -math.inf
+        self.ranker.rank([Ask(None, 0)], [None])
+        warm()
+
+    @property
+    def seq(self) -> int:
+        """Place in the store up to which it has read."""
+        return self.state.seq
+
+    def take(self, stored: Sequence[Stored]) -> None:
+        """Take the next events."""
+        self.state.take(stored)
+
+    def rank(self, asks: list[Ask], heard: list[Heard | None], behind: bool) -> list[Answer]:
+        """Answer requests."""
+        told: dict[str, Any] = {"behind": behind, "model": self.digest, "forecast": self.forecast}
+        return [answer._replace(**told) for answer in self.ranker.rank(asks, heard)]
+
+    def swap(self, covered: int, told: int, table: ForecastTable) -> None:
+        """Take another table of forecasts."""
+        self.state.forecast(table)
+        self.forecast = (covered, told)
+
+    def similar(self, item_id: str, k: int, at: int) -> list[dict[str, Any]] | None:
+        """Items like an item, the likest first; None for an unknown one."""
+        found = self.likeness.like(item_id, k, at)
+        if found is None:
+            return None
+        return [{**self.ranker.describe(index), "reason": why, "score": score} for index, why, score in found]

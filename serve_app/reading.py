@@ -1,0 +1,64 @@
+"""What an encoder replica holds of one model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from timerec.counters import before
+from timerec.online.base import Base
+from timerec.online.live import LiveHistory, warm
+from timerec.online.messages import Ask
+from timerec.online.reader import Reader
+from timerec.schema import Columns
+from timerec.store.events import Stored
+
+
+class Reading:
+    """One model's histories, and its history encoder."""
+
+    def __init__(self, base: Base) -> None:
+        state = base.state()
+        self.history = LiveHistory(state, base.weights, counters=False)
+        self.reader = Reader(self.history, base.bundle.model(state, stranger=True))
+        self.titles: list[str] = state.items[Columns.TITLE].to_pylist()
+        self.reader.read([Ask(None, 0)])
+        warm()
+
+    @property
+    def seq(self) -> int:
+        """Place in the store up to which it has read."""
+        return self.history.seq
+
+    def take(self, stored: Sequence[Stored]) -> None:
+        """Take the next events."""
+        self.history.take(stored)
+
+    def tell(self, user_id: str, at: int, limit: int) -> dict[str, Any] | None:
+        """A user's latest events strictly before `at`, the newest first; None for an unknown user."""
+        index = self.history.intake.users.index(user_id)
+        if index < 0:
+            return None
+        log, items, kinds = self.history.live.log, self.history.intake.items, [*self.history.kinds, ""]
+        start = int(log.user_start[index])
+        known = int(before(log.event_time, start, log.user_size[index], at))
+        events = [
+            {
+                "item_id": items.name(item := int(log.event_item[place])),
+                "title": self.titles[item] if item < len(self.titles) else "",
+                "timestamp": int(log.event_time[place]),
+                "event": kinds[log.event_kind[place]],
+                "value": float(log.event_value[place]),
+            }
+            for place in range(start + known - 1, max(start, start + known - limit) - 1, -1)
+        ]
+        return {"user_id": user_id, "at": at, "count": known, "events": events}
+
+    def find(self, search: str, limit: int) -> list[dict[str, Any]]:
+        """Users whose identifier begins with `search`, those with the longest histories first."""
+        users, size = self.history.intake.users, self.history.live.log.user_size
+        found = users.starting_with(search)
+        best = found[np.argsort(-size[found], kind="stable")[:limit]]
+        return [{"user_id": users.name(int(index)), "events": int(size[index])} for index in best]
