@@ -139,6 +139,7 @@ def test_state_metrics_and_description(service: Served) -> None:
         ("/v1/recommend", [1], 422, "body"),
         ("/v1/events", {"user_id": "a", "item_id": "b", "timestamp": END + 9 * DAY}, 422, "more than a day ahead"),
         ("/v1/events", {"user_id": "a", "item_id": "b", "timestamp": -5}, 422, "before 1970"),
+        ("/v1/events", {"user_id": "a", "item_id": "b", "timestamp": 5}, 422, "more than 90 days ago"),
         ("/v1/events", {"user_id": "a", "item_id": "b", "value": 1e20}, 422, "value"),
         ("/v1/events", {"events": []}, 422, "events"),
         ("/v1/users/nobody-here/history", None, 404, "nobody-here"),

@@ -39,7 +39,12 @@ class Behind:
 
 
 async def ask(
-    door: Door, path: str = "/v1/recommend", headers: dict[str, str] | None = None, parts: tuple[bytes, ...] = (b"{}",)
+    door: Door,
+    path: str = "/v1/recommend",
+    headers: dict[str, str] | None = None,
+    parts: tuple[bytes, ...] = (b"{}",),
+    root: str = "",
+    method: str = "POST",
 ):
     """Status, headers and body of one request."""
     left, sent = list(parts), []
@@ -51,7 +56,8 @@ async def ask(
         sent.append(message)
 
     told = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
-    await door({"type": "http", "method": "POST", "path": path, "headers": told}, receive, send)
+    scope = {"type": "http", "method": method, "path": root + path, "root_path": root, "headers": told}
+    await door(scope, receive, send)
     body = b"".join(message.get("body", b"") for message in sent)
     names = {name.decode().lower(): value.decode() for name, value in sent[0]["headers"]}
     return sent[0]["status"], names, json.loads(body or b"{}")
@@ -123,5 +129,32 @@ def test_metrics_count_by_status_and_do_not_grow_with_paths() -> None:
         assert 'timerec_http_requests_total{method="POST",route="other",status="200"} 5.0' in text
         assert 'timerec_http_requests_total{method="POST",route="other",status="413"} 1.0' in text
         assert "similar" not in text
+
+    asyncio.run(run())
+
+
+def test_rights_are_those_of_the_route_wherever_the_service_is_mounted(tmp_path: Path) -> None:
+    keys = tmp_path / "keys.txt"
+    shop = {"Authorization": f"Bearer {add_key(keys, 'shop')}"}
+
+    async def run() -> None:
+        one, _ = door(Behind(), Keys(keys))
+        for root in ("", "/shop"):
+            assert (await ask(one, "/v1/models", shop, root=root))[0] == 403
+            assert (await ask(one, "/v1/recommend", shop, root=root))[0] == 200
+            assert (await ask(one, "/healthz", root=root))[0] == 200
+
+    asyncio.run(run())
+
+
+def test_pages_of_other_sites_change_nothing() -> None:
+    async def run() -> None:
+        one, _ = door(Behind())
+        foreign = {"Host": "127.0.0.1:8000", "Origin": "https://elsewhere.example"}
+        status, _, body = await ask(one, "/v1/models:back", foreign)
+        assert status == 403 and "another site" in body["detail"]
+        assert (await ask(one, "/v1/models:back", {**foreign, "Origin": "null"}))[0] == 403
+        assert (await ask(one, "/v1/users", foreign, method="GET"))[0] == 200
+        assert (await ask(one, "/v1/events", {**foreign, "Origin": "http://127.0.0.1:8000"}))[0] == 200
 
     asyncio.run(run())

@@ -71,6 +71,49 @@ def test_one_bad_event_fails_its_own_caller_only(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_a_store_that_is_away_is_asked_once_for_all_who_wait(tmp_path: Path) -> None:
+    async def run() -> None:
+        store = Slow(tmp_path / "events.db")
+        writer = Writer(store)
+        first = asyncio.create_task(writer.append([event("first")]))
+        await asyncio.sleep(0.01)  # its commit is under way, so the others wait together
+        store.away = True
+        found = await asyncio.gather(*(writer.append([event(str(n))]) for n in range(20)), return_exceptions=True)
+        assert all(isinstance(one, StoreUnavailable) for one in found) and store.appends == 2
+        assert not (await first)[0].duplicate
+
+    asyncio.run(run())
+
+
+def test_commits_of_many_callers_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serve_app.log.TOGETHER", 10)
+
+    async def run() -> None:
+        store = Slow(tmp_path / "events.db")
+        writer = Writer(store)
+        sizes = [4, 4, 4, 25, 1]
+        calls = (writer.append([event(f"{n}-{k}") for k in range(size)]) for n, size in enumerate(sizes))
+        assert [len(one) for one in await asyncio.gather(*calls)] == sizes
+        assert store.appends == 4  # 4 + 4, then 4, then the 25 of one caller, then 1
+
+    asyncio.run(run())
+
+
+def test_a_store_that_is_not_as_it_must_be_is_no_fault_of_the_events(tmp_path: Path) -> None:
+    class Forgetful(Slow):
+        def append(self, events: Any) -> Any:
+            raise DataError("store redis://secret-host: appendonly is no")
+
+        def ping(self) -> None:
+            raise DataError("store redis://secret-host: appendonly is no")
+
+    async def run() -> None:
+        with pytest.raises(StoreUnavailable):
+            await Writer(Forgetful(tmp_path / "events.db")).append([event("a")])
+
+    asyncio.run(run())
+
+
 def test_answers_wait_for_a_store_that_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("serve_app.log.FLUSH", 0.01)
     monkeypatch.setattr("serve_app.log.HELD", 3)

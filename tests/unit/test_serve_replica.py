@@ -1,0 +1,97 @@
+"""What replicas have in common, without Ray."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from serve_app.models import Failed, Missing, Model
+from serve_app.replica import Replica
+from timerec.online.digest import digest_of
+from timerec.store import Event, StoreUnavailable
+from timerec.store.events import Stored
+from timerec.store.sqlite import SqliteStore
+
+
+class Counting:
+    """A part that only counts."""
+
+    def __init__(self) -> None:
+        self.seq = 0
+
+    def take(self, stored: Sequence[Stored]) -> None:
+        self.seq = stored[-1].seq
+
+
+class Away(SqliteStore):
+    """A store that can be away."""
+
+    away = False
+    asked = 0
+
+    def since(self, seq: int, limit: int = 10_000) -> list[Stored]:
+        self.asked += 1
+        if self.away:
+            raise StoreUnavailable("away")
+        return super().since(seq, limit)
+
+
+@pytest.fixture
+def replica(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Replica[Counting]:
+    """A replica that holds the models one and two."""
+    monkeypatch.setattr(Replica, "_load", lambda self, model: self._parts.update({model.digest: Counting()}))
+    monkeypatch.setattr("serve_app.replica.open_store", lambda url: Away(Path(url)))
+    made = Replica[Counting](vars(Model("bundle", None, "one")), str(tmp_path), str(tmp_path / "events.db"))
+    made._parts["two"] = Counting()
+    return made
+
+
+def test_one_failing_request_is_answered_so_and_no_other(replica: Replica[Counting]) -> None:
+    calls: list[tuple[Any, list[int]]] = []
+
+    def work(part: Counting, rows: list[int]) -> list[str]:
+        calls.append((part, rows))
+        if 2 in rows:
+            raise ZeroDivisionError
+        return [f"row {row}" for row in rows]
+
+    found = replica.together(["one", "two", "one", "three", "one"], work)
+    assert found == ["row 0", "row 1", Failed("ZeroDivisionError"), Missing("three"), "row 4"]
+    assert [rows for _, rows in calls] == [[0, 2, 4], [0], [2], [4], [1]]
+
+
+def test_a_store_that_is_away_costs_one_request_its_patience_and_is_found_again(replica: Replica[Counting]) -> None:
+    store: Any = replica._store
+    store.append([Event("a", "u", "i", 5)])
+    assert replica.part("one").seq == 1
+    store.away, asked = True, store.asked
+    assert [replica.part("one").seq for _ in range(5)] == [1] * 5 and replica.behind and store.asked == asked + 1
+    store.away = False
+    store.append([Event("b", "u", "i", 6)])
+
+    async def between() -> None:
+        await replica.status()
+        for _ in range(100):
+            await asyncio.sleep(0.05)
+            if not replica.behind:
+                break
+
+    asyncio.run(between())
+    assert not replica.behind and replica.part("one").seq == 2
+
+
+def test_another_bundle_in_the_same_folder_is_not_taken_for_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bundle.json").write_text("{}")
+    old = Model(str(tmp_path), None, digest_of(tmp_path))
+    monkeypatch.setattr("serve_app.replica.open_store", lambda url: Away(Path(url)))
+
+    class Base:
+        digest = "of a bundle that was written later"
+
+    monkeypatch.setattr("timerec.online.base.open_base", lambda *_: Base())
+    with pytest.raises(Exception, match="holds another bundle by now"):
+        Replica[Counting](vars(old), str(tmp_path), str(tmp_path / "events.db"))
