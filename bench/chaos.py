@@ -2,8 +2,8 @@
 
     python -m bench.chaos RUN/bundle [--seconds 180] [--clients 16] [--store redis]
 
-Each client tells an event and then asks for a list, over and over. Meanwhile, in turns: kill -9 of a replica of each part and of
-the proxy, of Redis (started again), two changes of the model and one broken bundle. What is answered by anything but 200, or by a
+Each client tells an event and then asks for a list, over and over. Meanwhile, in turns: kill -9 of a replica of each part (the
+gateway is what the proxy talks to), with --proxy of the proxy itself (on one machine nobody listens until it is back), of Redis (started again), two changes of the model and one broken bundle. What is answered by anything but 200, or by a
 broken connection, is asked again as the client of `timerec.client` does, and counted. Prints a table and, last, JSON.
 """
 
@@ -47,6 +47,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=180.0)
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--store", choices=["sqlite", "redis"], default="redis")
+    parser.add_argument("--proxy", action="store_true", help="kill the HTTP proxy, too")
     parser.add_argument("--port", type=int, default=8766)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="timerec-chaos-") as name:
@@ -142,7 +143,8 @@ class Load:
 async def everything(asked: argparse.Namespace, folder: Path, load: Load, redis: Any) -> list[str]:
     """Load for so many seconds, and in it one thing after the other that may go wrong."""
     until = time.monotonic() + asked.seconds
-    deeds = [*(("kill", part) for part in KILLED if redis or part != "redis"), ("model", "a"), ("model", "b"), ("broken", "c")]
+    left_alone = {part for part, killed in (("redis", bool(redis)), ("proxy", asked.proxy)) if not killed}
+    deeds = [*(("kill", part) for part in KILLED if part not in left_alone), ("model", "a"), ("model", "b"), ("broken", "c")]
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(30)) as session:
         clients = [asyncio.create_task(load.client(session, until)) for _ in range(asked.clients)]
         done = []
