@@ -4,7 +4,7 @@
 
 Each client tells an event and then asks for a list, over and over. Meanwhile, in turns: kill -9 of a replica of each part (the
 gateway is what the proxy talks to), of Redis (started again), and with --proxy of the proxy itself (on one machine nobody listens
-until it is back); two changes of the model and one broken bundle. What is answered by anything but 200, or by a broken connection,
+until it is back); two changes of the model and one broken bundle. What is answered by anything but 200, or a broken connection,
 is asked again as the client of `timerec.client` does, and counted. Prints a table and, last, JSON.
 """
 
