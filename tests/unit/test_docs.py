@@ -67,7 +67,7 @@ def test_the_tables_have_every_setting_with_its_default() -> None:
     for section in ("gateway", "encoder", "forecaster", "fusion", "limits", "patience"):
         for name in getattr(Settings(bundle=Path("b")), section).model_dump():
             assert f"| `{section}.{name}` |" in text
-    assert "| `bundle` | none | path |" in text and "| `gateway.max_ongoing_requests` | `256` |" in text
+    assert "| `bundle` | none | path |" in text and "| `gateway.max_ongoing_requests` | `320` |" in text
 
 
 def test_a_page_without_marks_is_refused() -> None:
