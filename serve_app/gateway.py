@@ -76,7 +76,7 @@ class Gateway:
         self.metrics = Metrics(serve.get_replica_context().replica_id.unique_id)
         self._configured = Model(**configured)
         self._models = read_models(self._store, self._configured)
-        self._followed_at, self._following = time.monotonic(), False
+        self._followed_at, self._following, self._looking = time.monotonic(), False, asyncio.Lock()
         self._forecasts: dict[str, Foretold] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.desk = ModelDesk(self, self._store, self._configured)
@@ -273,7 +273,8 @@ class Gateway:
     async def follow_now(self) -> None:
         """Take up a change of models at once."""
         try:
-            self._models = await asyncio.to_thread(read_models, self._store, self._configured)
+            async with self._looking:  # one look after the other: an earlier one must not undo what a later one saw
+                self._models = await asyncio.to_thread(read_models, self._store, self._configured)
         except (StoreUnavailable, DataError) as error:
             log.warning("which models are agreed on cannot be looked up: %s", error)
         finally:
