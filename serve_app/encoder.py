@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from serve_app.models import Failed, Missing
-from serve_app.replica import Replica, batched
+from serve_app.replica import Replica
 from timerec.online.messages import Ask, Heard
 
 if TYPE_CHECKING:
     from serve_app.reading import Reading
     from timerec.online.base import Base
-
-BATCH = 32  # requests read at once
 
 
 class Encoder(Replica["Reading"]):
@@ -23,9 +21,12 @@ class Encoder(Replica["Reading"]):
 
         return Reading(base)
 
-    @batched(max_batch_size=BATCH, batch_wait_timeout_s=0.0)
     async def read(self, asks: list[Ask], models: list[str]) -> list[Heard | Missing | Failed]:
-        """What a model's encoder makes of each request's history, every stored event included."""
+        """What a model's encoder makes of each request's history, every stored event included.
+
+        Args:
+            asks, models: of each request what is asked, and of which model; at most `timerec.online.live.GUESTS` at once.
+        """
         return await self.compute(self._read, asks, models)
 
     async def history(self, user_id: str, at: int, limit: int, model: str) -> dict[str, Any] | Missing | None:

@@ -10,14 +10,13 @@ from ray.serve.handle import DeploymentHandle
 
 from serve_app.calls import Busy, Down, Late, call
 from serve_app.models import Failed, Missing
-from serve_app.replica import Replica, batched, log
+from serve_app.replica import Replica, log
 from timerec.online.messages import Answer, Ask, Heard
 
 if TYPE_CHECKING:
     from serve_app.ranking import Ranking
     from timerec.online.base import Base
 
-BATCH = 32  # requests ranked at once
 FETCHING = 5.0  # seconds that a table may take to come
 AGAIN = 0.5  # seconds until a table that did not come is asked for again
 BETWEEN = 5.0  # seconds between fetches of a table that only late events changed
@@ -36,45 +35,41 @@ class Fusion(Replica["Ranking"]):
 
         return Ranking(base)
 
-    async def rank(self, ask: Ask, heard: Heard | None, forecast: tuple[int, int], model: str) -> Answer | Missing | Failed:
-        """Answer one request with a model.
+    async def rank(
+        self, asks: list[Ask], heard: list[Heard | None], forecasts: list[tuple[int, int]], models: list[str]
+    ) -> list[Answer | Missing | Failed]:
+        """Answer requests, at most `timerec.online.live.GUESTS` at once.
 
         Args:
-            heard: what the encoder says; without it the answer lacks that term.
-            forecast: steps that the forecaster's table has, and the place in the store when it was made. A request waits for
+            heard: what the encoder says of each; without it the answer lacks that term.
+            forecasts: steps that the forecaster's table has, and the place in the store when it was made. A request waits for
                 steps that are missing here; a table that only late events changed is fetched beside.
+            models: by which model each is answered.
         """
-        part = self._parts.get(model)
-        if part is None:
-            return Missing(model)
-        if forecast > part.forecast:
-            missing = forecast[0] > part.forecast[0]
-            if part.fetching is None and time.monotonic() - part.fetched_at > (AGAIN if missing else BETWEEN):
-                part.fetching = asyncio.get_running_loop().create_task(self._fetch(part, forecast))
-            if missing and part.fetching is not None:  # shared: a request that has gone takes it from nobody
-                await asyncio.wait({part.fetching}, timeout=FETCHING)
-        answer: Answer | Missing | Failed = await self._rank(ask, heard, model)
-        return answer
+        for model in dict.fromkeys(models):
+            if part := self._parts.get(model):
+                await self._foresee(part, max(one for one, name in zip(forecasts, models, strict=True) if name == model))
+        return await self.compute(self._answer, asks, heard, models)
 
     async def similar(self, item_id: str, k: int, at: int, model: str) -> list[dict[str, Any]] | Missing | None:
         """Items like an item, the likest first; None for an unknown one."""
         return await self.compute(lambda: part.similar(item_id, k, at) if (part := self.part(model)) else Missing(model))
 
-    @batched(max_batch_size=BATCH, batch_wait_timeout_s=0.0)
-    async def _rank(self, asks: list[Ask], heard: list[Heard | None], models: list[str]) -> list[Answer | Missing | Failed]:
-        return await self.compute(self._answer, asks, heard, models)
-
     def _answer(self, asks: list[Ask], heard: list[Heard | None], models: list[str]) -> list[Answer | Missing | Failed]:
-        # a request that explains or brings many items costs more: others do not wait for that with it
-        groups = [
-            (model, ask.explain, ask.items is not None or ask.category is not None)
-            for model, ask in zip(models, asks, strict=True)
-        ]
-
         def answer(part: Ranking, rows: list[int]) -> list[Answer]:
             return part.rank([asks[row] for row in rows], [heard[row] for row in rows], self.behind)
 
-        return self.together(groups, answer)
+        return self.together(models, answer)
+
+    async def _foresee(self, part: Ranking, forecast: tuple[int, int]) -> None:
+        """Have the forecaster's table fetched where it is newer, and wait for it where steps are missing."""
+        if forecast <= part.forecast:
+            return
+        missing = forecast[0] > part.forecast[0]
+        if part.fetching is None and time.monotonic() - part.fetched_at > (AGAIN if missing else BETWEEN):
+            part.fetching = asyncio.get_running_loop().create_task(self._fetch(part, forecast))
+        if missing and part.fetching is not None:  # shared: a request that has gone takes it from nobody
+            await asyncio.wait({part.fetching}, timeout=FETCHING)
 
     async def _fetch(self, part: Ranking, forecast: tuple[int, int]) -> None:
         """Take the forecaster's table. Without it answers go on, and say of which steps their forecasts are."""

@@ -21,6 +21,7 @@ from starlette.types import ASGIApp
 from serve_app.calls import Busy, Down, Late, call
 from serve_app.clock import Clock
 from serve_app.door import Door
+from serve_app.gather import Gathered
 from serve_app.http import make_api
 from serve_app.keys import Keys
 from serve_app.log import Writer
@@ -41,6 +42,7 @@ AHEAD = 86_400  # seconds by which an event may be ahead of the clock
 FRESH = 1.0  # seconds for which the forecaster's last word on its table is taken
 FOLLOWED = 0.5  # seconds between looks at which models are agreed on
 LOADING = 300.0  # seconds that a replica may take to load a model
+USUAL = 50  # items of an answer up to which it takes no longer than others
 
 
 SHADOWS = 32  # requests that the shadow answers at once
@@ -71,6 +73,7 @@ class Gateway:
         self._limits, self._patience = self._settings.limits, self._settings.patience
         self._clock = Clock(shift)
         self._encoder, self._forecaster, self._fusion = encoder, forecaster, fusion
+        self._read, self._rank = Gathered(encoder.read.remote), Gathered(fusion.rank.remote)
         self._store = open_store(self._settings.store)
         self._writer = Writer(self._store)
         self.metrics = Metrics(serve.get_replica_context().replica_id.unique_id)
@@ -111,7 +114,7 @@ class Gateway:
         )
         try:
             left = until - time.monotonic()
-            answer: Answer = _held(await call(lambda: self._fusion.rank.remote(ask, heard, forecast, model), left))
+            answer: Answer = _held(await self._rank.ask(left, ask, heard, forecast, model, alone=_long(ask)))
         except Late:
             raise Problem(504, "no answer in time: ask again, or wait longer") from None
         except (Down, Busy):
@@ -222,7 +225,7 @@ class Gateway:
     async def _hear(self, ask: Ask, model: str, until: float, degraded: list[str]) -> Heard | None:
         try:
             wait = min(self._patience.encoder, 0.6 * (until - time.monotonic()))
-            found: Heard = _held(await call(lambda: self._encoder.read.remote(ask, model), wait))
+            found: Heard = _held(await self._read.ask(wait, ask, model, alone=ask.history is not None))
             return found
         except NotHeld:
             raise
@@ -364,6 +367,11 @@ def _seconds(moment: float | datetime, name: str) -> int:
 def _at_most(given: int, most: int, name: str) -> None:
     if given > most:
         raise Problem(422, f"{name}: {given} is more than the {most} that one request may have")
+
+
+def _long(ask: Ask) -> bool:
+    """Whether a request takes the fusion so long that others should not wait with it."""
+    return ask.explain or ask.k > USUAL or any(asked is not None for asked in (ask.history, ask.items, ask.category))
 
 
 def _held(found: Any) -> Any:

@@ -11,8 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar
 
-from ray import serve
-
 from serve_app.models import Failed, Missing, Model, read_models
 from timerec.schema import DataError
 from timerec.store.base import EventStore, StoreUnavailable
@@ -41,7 +39,6 @@ PAGE = 10_000  # events read at once
 IDLE = 0.25  # seconds after which a replica without requests catches up with the store
 LOOK = 4  # in so many of these turns it also looks which models it shall hold
 RETRIED = 30.0  # seconds until a model that could not be loaded is tried again
-batched: Any = serve.batch  # its types know of functions only, not of methods
 log = logging.getLogger("ray.serve")
 
 
@@ -104,17 +101,12 @@ class Replica(Generic[T]):
             self._catch_up(part)
         return part
 
-    def together(self, models: Sequence[Any], work: Callable[[T, list[int]], list[Any]]) -> list[Any]:
-        """Answers of a batch: `work(part, rows)` for the rows of each model, and of each where these fail together.
-
-        Args:
-            models: of each row the digest, or a tuple that begins with it; equal ones are computed together.
-        """
+    def together(self, models: Sequence[str], work: Callable[[T, list[int]], list[Any]]) -> list[Any]:
+        """Answers of a batch: `work(part, rows)` for the rows of each model, and of each where these fail together."""
         found: list[Any] = [None] * len(models)
-        for group in dict.fromkeys(models):
-            rows = [row for row, name in enumerate(models) if name == group]
-            digest = group[0] if isinstance(group, tuple) else group
-            for row, answer in zip(rows, self._of_rows(digest, rows, work), strict=True):
+        for model in dict.fromkeys(models):
+            rows = [row for row, name in enumerate(models) if name == model]
+            for row, answer in zip(rows, self._of_rows(model, rows, work), strict=True):
                 found[row] = answer
         return found
 

@@ -1,0 +1,93 @@
+"""One call to a part for what several requests ask of it at the same time: the call itself is most of its cost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from serve_app.calls import Busy, Down, Late, call
+
+TOGETHER = 16  # requests of one call
+WINDOW = 0.003  # seconds that a request waits for others while an earlier call is under way
+
+
+class _Waiting(NamedTuple):
+    row: tuple[Any, ...]
+    answer: asyncio.Future[Any]
+    until: float  # moment of the loop's clock
+
+
+class Gathered:
+    """A method of a part that answers rows: it takes a list of each argument and returns a list of as many answers.
+
+    While no call is under way a request goes at once, so one client alone never waits. Otherwise requests gather until there are
+    TOGETHER, until WINDOW has passed, or until a call returns.
+    """
+
+    def __init__(self, method: Callable[..., Any]) -> None:
+        """Args: method: starts a call, as `handle.method.remote` does."""
+        self._method = method
+        self._waiting: list[_Waiting] = []
+        self._calls: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def ask(self, seconds: float, *row: Any, alone: bool = False) -> Any:
+        """The answer to one row.
+
+        Args:
+            alone: in a call of its own; for what takes so long that others should not wait with it.
+
+        Raises:
+            Late: it takes longer than `seconds`.
+            Down: the replica died, and the next one, too.
+            Busy: the part has no room.
+        """
+        loop = asyncio.get_running_loop()
+        one = _Waiting(row, loop.create_future(), loop.time() + seconds)
+        if alone:
+            self._start([one])
+        else:
+            self._waiting.append(one)
+            if not self._calls or len(self._waiting) >= TOGETHER:
+                self._send()
+            elif self._timer is None:
+                self._timer = loop.call_later(WINDOW, self._send)
+        try:
+            async with asyncio.timeout(seconds):
+                return await one.answer
+        except TimeoutError:
+            raise Late from None
+
+    def _send(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while self._waiting:
+            group, self._waiting = self._waiting[:TOGETHER], self._waiting[TOGETHER:]
+            self._start(group)
+
+    def _start(self, group: list[_Waiting]) -> None:
+        task = asyncio.get_running_loop().create_task(self._call(group))
+        self._calls.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._calls.discard(task)
+        if self._waiting:
+            self._send()
+
+    async def _call(self, group: list[_Waiting]) -> None:
+        columns = [list(column) for column in zip(*(one.row for one in group), strict=True)]
+        left = max(one.until for one in group) - asyncio.get_running_loop().time()
+        try:
+            answers = await call(lambda: self._method(*columns), left)
+        except Exception as error:
+            for one in group:
+                if not one.answer.done():  # done: whoever asked has gone, or waits no longer
+                    # each its own: a raised exception collects the frames of whoever it passes
+                    one.answer.set_exception(type(error)() if isinstance(error, Late | Down | Busy) else error)
+        else:
+            for one, answer in zip(group, answers, strict=True):
+                if not one.answer.done():
+                    one.answer.set_result(answer)

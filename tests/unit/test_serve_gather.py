@@ -1,0 +1,116 @@
+"""Requests that share a call to a part, without Ray."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from ray.exceptions import RayActorError
+from ray.serve.exceptions import BackPressureError
+
+from serve_app.calls import Busy, Down, Late
+from serve_app.gather import TOGETHER, Gathered
+
+
+class Part:
+    """Answers after a while with the sum of each row, and remembers its calls."""
+
+    def __init__(self, seconds: float = 0.02, faults: tuple[Exception, ...] = ()) -> None:
+        self.calls: list[list[int]] = []
+        self._seconds, self._faults = seconds, list(faults)
+
+    async def add(self, left: list[int], right: list[int]) -> list[int]:
+        self.calls.append(left)
+        await asyncio.sleep(self._seconds)
+        if self._faults:
+            raise self._faults.pop(0)
+        return [one + other for one, other in zip(left, right, strict=True)]
+
+
+def run(work: Callable[[], Awaitable[Any]]) -> Any:
+    async def wait() -> Any:
+        return await work()
+
+    return asyncio.run(wait())
+
+
+def test_one_alone_goes_at_once_and_the_others_together() -> None:
+    part = Part()
+
+    async def work() -> list[int]:
+        gathered = Gathered(part.add)
+        return await asyncio.gather(*(gathered.ask(1.0, n, 100) for n in range(2 * TOGETHER)))
+
+    assert run(work) == [100 + n for n in range(2 * TOGETHER)]
+    assert part.calls[:2] == [[0], list(range(1, TOGETHER + 1))]
+    assert [n for call in part.calls for n in call] == list(range(2 * TOGETHER)) and len(part.calls) == 3
+
+
+def test_few_do_not_wait_for_a_call_that_takes_long() -> None:
+    part = Part(seconds=0.5)
+
+    async def work() -> float:
+        gathered = Gathered(part.add)
+        first = asyncio.create_task(gathered.ask(5.0, 0, 0))
+        await asyncio.sleep(0.01)
+        began = asyncio.get_running_loop().time()
+        second = asyncio.create_task(gathered.ask(5.0, 1, 0))
+        while len(part.calls) < 2:
+            await asyncio.sleep(0.001)
+        spent = asyncio.get_running_loop().time() - began
+        await asyncio.gather(first, second)
+        return spent
+
+    assert run(work) < 0.3
+
+
+def test_what_takes_long_goes_alone() -> None:
+    part = Part()
+
+    async def work() -> Any:
+        gathered = Gathered(part.add)
+        return await asyncio.gather(*(gathered.ask(1.0, n, 0, alone=n == 2) for n in range(4)))
+
+    assert run(work) == [0, 1, 2, 3]
+    assert [2] in part.calls and [1, 3] in part.calls
+
+
+def test_who_waits_no_longer_takes_nothing_from_the_others() -> None:
+    part = Part(seconds=0.1)
+
+    async def work() -> list[Any]:
+        gathered = Gathered(part.add)
+        asked = [gathered.ask(1.0, 0, 0), *(gathered.ask(0.02 if n == 1 else 1.0, n, 0) for n in (1, 2, 3))]
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    first, late, *others = run(work)
+    assert first == 0 and isinstance(late, Late) and others == [2, 3]
+
+
+def test_a_dead_replica_is_asked_once_more_for_all_of_a_call() -> None:
+    part = Part(faults=(RayActorError(),))
+
+    async def work() -> list[int]:
+        gathered = Gathered(part.add)
+        return await asyncio.gather(*(gathered.ask(1.0, n, 0) for n in range(3)))
+
+    assert run(work) == [0, 1, 2] and sorted(map(tuple, part.calls)) == [(0,), (0,), (1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [(RayActorError(), Down), (BackPressureError(num_queued_requests=9, max_queued_requests=9), Busy), (KeyError("x"), KeyError)],
+)
+def test_everybody_of_a_call_learns_what_went_wrong(fault: Exception, told: type[Exception]) -> None:
+    part = Part(faults=(fault,) * 4)
+
+    async def work() -> list[Any]:
+        gathered = Gathered(part.add)
+        found = await asyncio.gather(*(gathered.ask(1.0, n, 0) for n in range(3)), return_exceptions=True)
+        part._faults.clear()
+        return [*found, await gathered.ask(1.0, 7, 1)]
+
+    *failed, fine = run(work)
+    assert [type(error) for error in failed] == [told] * 3 and fine == 8
