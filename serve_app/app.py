@@ -7,7 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import ray
 from ray import serve
+from ray.exceptions import RayTaskError
 
 from serve_app.clock import shift_of
 from serve_app.models import Model
@@ -42,11 +44,7 @@ def build(settings: Settings) -> serve.Application:
         settings = settings.model_copy(update={"keys": keys})
     with open_store(settings.store) as store:
         store.ping()
-    work = unpacked(settings.bundle, settings.folder, settings.data)
-    if work is None:
-        from timerec.online.base import open_base  # takes seconds to import
-
-        work = open_base(settings.bundle, settings.folder, settings.data).files.prepared.parent
+    work = unpacked(settings.bundle, settings.folder, settings.data) or _unpack_elsewhere(settings)
     manifest = json.loads((work / "prepared" / Prepared.MANIFEST).read_text())
     model = vars(Model.at(settings.bundle, settings.data))
     parts = (model, str(settings.folder.absolute()), settings.store)
@@ -57,6 +55,17 @@ def build(settings: Settings) -> serve.Application:
     shift = shift_of(settings.clock, int(manifest["last"]))
     bound: serve.Application = gateway.bind(settings.model_dump(mode="json"), model, shift, encoder, forecaster, fusion)
     return bound
+
+
+def start(settings: Settings, host: str, port: int) -> None:
+    """Build and run the application on this machine's Serve; returns when it answers. Ray must be connected.
+
+    Raises:
+        DataError, StoreUnavailable: see `build`; then nothing was started.
+    """
+    graph = build(settings)
+    serve.start(http_options={"host": host, "port": port}, logging_config={"log_level": "WARNING"})
+    serve.run(graph, name="timerec", route_prefix="/")
 
 
 def options_of(scale: Scale) -> dict[str, Any]:
@@ -77,3 +86,21 @@ def options_of(scale: Scale) -> dict[str, Any]:
 
 def _deployment(name: str, part: type, scale: Scale) -> serve.Deployment:
     return serve.deployment(name=name, **options_of(scale))(part)
+
+
+def _unpack_elsewhere(settings: Settings) -> Path:
+    """Where the bundle is unpacked now, by a process that ends: this one is small, and what unpacking imports stays for good."""
+    task: Any = ray.remote(max_calls=1, num_cpus=0)(_unpack)  # what the decorator makes of it is not known to type checkers
+    try:
+        found: Path = ray.get(task.remote(settings.bundle.absolute(), settings.folder.absolute(), settings.data))
+    except RayTaskError as error:
+        raise error.cause from None
+    return found
+
+
+def _unpack(bundle: Path, folder: Path, data: Path | None) -> Path:
+    from timerec.data.cluster import connect
+    from timerec.online.base import open_base
+
+    connect()
+    return open_base(bundle, folder, data.absolute() if data else None).files.prepared.parent

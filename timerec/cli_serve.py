@@ -101,7 +101,7 @@ def _run(settings: Any, host: str, port: int) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops as Ctrl-C does; after Ray, which sets its own
     from ray import serve as ray_serve
 
-    from serve_app.starter import start
+    from serve_app.app import start
 
     try:
         console.print("unpacking the bundle, starting gateway, encoder, forecaster and fusion …")
