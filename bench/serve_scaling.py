@@ -1,6 +1,6 @@
 """The service scaled up by load and down again: what fails meanwhile, and whether new replicas know every event.
 
-    python -m bench.serve_scaling RUN/bundle [--replicas 2] [--clients 24] [--few 1] [--most 300]
+    python -m bench.serve_scaling RUN/bundle [--replicas 2] [--clients 24] [--few 3] [--most 300]
 
 It starts with one replica of each part. Many clients ask until gateway, encoder and fusion run so many replicas each, and some
 time longer; then few do, until all but one of each are drained and ended. Each client tells an event of a user who is new with
@@ -33,7 +33,7 @@ from serve_app.settings import Settings
 from timerec.data.cluster import connect, disconnect
 from timerec.store.open import open_store
 
-TARGETS = {"gateway": 2.0, "encoder": 0.4, "fusion": 1.0}  # requests in work a replica at which more are started: few are enough
+TARGETS = {"gateway": 4.0, "encoder": 0.5, "fusion": 3.0}  # requests in work a replica at which more are started: few are enough
 DELAYS = {"upscale_delay_s": 2.0, "downscale_delay_s": 5.0}
 LOOK = 0.5  # seconds between looks at the replicas
 AFTER = 15.0  # seconds of load with all replicas, and of little load after the last one has gone
@@ -56,7 +56,7 @@ def main() -> None:
     standard = 2 if (os.cpu_count() or 1) <= 4 else 4
     parser.add_argument("--replicas", type=int, default=standard, help=f"of each part at most; here by default {standard}")
     parser.add_argument("--clients", type=int, default=24, help="that ask until the replicas run")
-    parser.add_argument("--few", type=int, default=1, help="that go on until all but one have gone")
+    parser.add_argument("--few", type=int, default=3, help="that go on until all but one have gone")
     parser.add_argument("--most", type=float, default=300.0, help="seconds for either way")
     parser.add_argument("--port", type=int, default=8768)
     asked = parser.parse_args()

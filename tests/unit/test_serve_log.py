@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ray.exceptions import ActorDiedError
+from ray.exceptions import ActorDiedError, ActorUnavailableError
 from ray.serve.exceptions import BackPressureError
 
 from serve_app.calls import Busy, Down, Late, call
@@ -189,6 +189,32 @@ def test_calls_outlive_one_death_and_stop_waiting() -> None:
         asyncio.run(call(making(BackPressureError(1, 1)), 1.0))
     with pytest.raises(ValueError, match="wrong"):
         asyncio.run(call(making(ValueError("wrong"), "never"), 1.0))
+
+
+def test_calls_outlive_whatever_ray_says_of_a_death_and_tell_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    for fault in (ActorUnavailableError("away", bytes(16)), ActorDiedError()):
+        caplog.clear()
+        assert asyncio.run(call(making(fault, "fine"), 1.0)) == "fine"
+        assert f"({type(fault).__name__}): asked again" in caplog.text
+
+
+def test_a_caller_that_is_cancelled_asks_nobody_else() -> None:
+    async def run() -> None:
+        asked: list[float] = []
+
+        async def respond() -> str:
+            asked.append(1.0)
+            await asyncio.sleep(5)
+            return "late"
+
+        task = asyncio.create_task(call(respond, 10.0))
+        await asyncio.sleep(0.05)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert len(asked) == 1
+
+    asyncio.run(run())
 
 
 def test_a_clock_may_start_elsewhere() -> None:
