@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pandas as pd
 import pytest
 
 from bench import serve_growth
-from tests.conftest import SmallRun
 from tests.small_data import small_attributes, small_items, small_log
 
 
@@ -44,13 +40,3 @@ def test_a_longer_history_repeats_every_user_at_the_same_hours(tables: serve_gro
     assert set(grown["timestamp"] % week) == set(before["timestamp"] % week)
     with pytest.raises(SystemExit, match="before 1970"):
         serve_growth.longer_history(tables, 1000)
-
-
-def test_the_log_of_a_bundle_is_told_as_it_was_given(small_run: SmallRun) -> None:
-    told = serve_growth.told_log(Path(small_run.bundle))
-    order = ["user_id", "item_id", "timestamp"]
-    expected = small_log().sort_values(order, ignore_index=True)
-    found = told["interactions"].sort_values(order, ignore_index=True)
-    pd.testing.assert_frame_equal(found[expected.columns], expected, check_dtype=False)
-    assert set(told["item_attributes"].columns) == {"item_id", "timestamp", "price"}
-    assert set(small_items()["title"]) == set(told["items"]["title"])
