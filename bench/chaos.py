@@ -1,11 +1,12 @@
 """Steady load on the service while its parts are killed and its model is changed: what fails, and which events are lost.
 
-    python -m bench.chaos RUN/bundle [--seconds 180] [--clients 16] [--store redis]
+    python -m bench.chaos RUN/bundle [--seconds 180] [--clients 16] [--replicas 2] [--store redis]
 
 Each client tells an event and then asks for a list, over and over. Meanwhile, in turns: kill -9 of a replica of each part (the
 gateway is what the proxy talks to), of Redis (started again), and with --proxy of the proxy itself (on one machine nobody listens
 until it is back); two changes of the model and one broken bundle. What is answered by anything but 200, or a broken connection,
-is asked again as the client of `timerec.client` does, and counted. Prints a table and, last, JSON.
+is asked again as the client of `timerec.client` does, and counted by what had just been done: that is what the service itself did
+not absorb. Prints a table and, last, JSON.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -27,19 +30,20 @@ from typing import Any
 
 import aiohttp
 import psutil
-import pyarrow.parquet as pq
 
+from bench.load import bundle_users
+from bench.service import PARTS, scaled
 from serve_app.environment import prepare
 from serve_app.settings import Settings
-from timerec.bundle import HEAD, LOG
+from timerec.bundle import HEAD
 from timerec.data.cluster import connect, disconnect
-from timerec.schema import Columns, Prepared
 from timerec.store.open import open_store
 
 KILLED = ("fusion", "encoder", "forecaster", "gateway", "proxy", "redis")
 PROCESS = {"proxy": "ray::ProxyActor"} | {part: f"ray::ServeReplica:timerec:{part}" for part in KILLED[:4]}
-REDIS = ("--appendonly", "yes", "--appendfsync", "always", "--save", "", "--port", "6399", "--bind", "127.0.0.1")
+REDIS = ("--appendonly", "yes", "--appendfsync", "always", "--save", "", "--bind", "127.0.0.1")
 AGAIN = 6  # tries of one client for one request
+JUST = 15.0  # seconds after a deed for which what goes wrong is put down to it
 
 
 def main() -> None:
@@ -47,6 +51,7 @@ def main() -> None:
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--seconds", type=float, default=180.0)
     parser.add_argument("--clients", type=int, default=16)
+    parser.add_argument("--replicas", type=int, default=2, help="of gateway, encoder, forecaster and fusion each")
     parser.add_argument("--store", choices=["sqlite", "redis"], default="redis")
     parser.add_argument("--proxy", action="store_true", help="kill the HTTP proxy, too")
     parser.add_argument("--port", type=int, default=8766)
@@ -54,7 +59,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="timerec-chaos-") as name:
         found = run(asked, Path(name))
     for key, value in found.items():
-        print(f"{key:28} {value}")
+        if isinstance(value, (dict, list)):
+            lines = [f"{name}: {count}" for name, count in value.items()] if isinstance(value, dict) else value
+            print(f"{key:28} {lines[0] if lines else 0}", *(f"{'':28} {line}" for line in lines[1:]), sep="\n")
+        else:
+            print(f"{key:28} {value}")
     print(json.dumps(found))
 
 
@@ -66,16 +75,18 @@ def run(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
     from serve_app.app import build
 
-    redis = start_redis(folder) if asked.store == "redis" else None
-    store = "redis://127.0.0.1:6399/0" if redis else str(folder / "events.db")
+    redis = Redis(folder) if asked.store == "redis" else None
+    store = redis.url if redis else str(folder / "events.db")
     settings = Settings(bundle=asked.bundle, store=store, folder=folder / "base", clock="log")
+    many = {"min_replicas": asked.replicas, "max_replicas": asked.replicas}
+    settings = scaled(settings, dict.fromkeys(PARTS, many))
     try:
         graph = build(settings)
         serve.start(http_options={"host": "127.0.0.1", "port": asked.port}, logging_config={"log_level": "ERROR"})
         serve.run(graph, name="timerec", route_prefix="/")
-        users = pq.read_table(asked.bundle / LOG / Prepared.USERS, columns=[Columns.USER])[Columns.USER].to_pylist()
-        load = Load(f"http://127.0.0.1:{asked.port}", [str(user) for user in users])
-        done = asyncio.run(everything(asked, folder, load, redis))
+        deeds = Deeds()
+        load = Load(f"http://127.0.0.1:{asked.port}", bundle_users(asked.bundle), deeds)
+        asyncio.run(everything(asked, folder, load, redis, deeds))
         with open_store(store) as events:
             stored = Counter(one.event.event_id for one in all_of(events))
         lost = [name for name in load.acknowledged if name not in stored]
@@ -85,19 +96,63 @@ def run(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
             "acknowledged events": len(load.acknowledged),
             "lost": len(lost),
             "twice": len(twice),
-            "done": done,
+            "done": deeds.told,
         }
     finally:
         serve.shutdown()
         disconnect()
-        kill("redis", None)
+        if redis:
+            redis.kill()
+
+
+class Redis:
+    """A server of this run's own that acknowledges what is on disk."""
+
+    def __init__(self, folder: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self.url = f"redis://127.0.0.1:{port}/0"
+        self._words = ["redis-server", *REDIS, "--port", str(port), "--dir", str(folder)]
+        self.start()
+
+    def start(self) -> None:
+        """Start it, on what it wrote before."""
+        self._process = subprocess.Popen(self._words, stdout=subprocess.DEVNULL)
+        time.sleep(0.5)
+
+    def kill(self) -> None:
+        """kill -9."""
+        self._process.kill()
+        self._process.wait()
+
+
+class Deeds:
+    """What was done to the service, and when."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self._last, self._until = "", 0.0
+
+    def begin(self, name: str) -> None:
+        """From now on what goes wrong is put down to this deed."""
+        self._last, self._until = name, math.inf
+
+    def end(self, found: str) -> None:
+        """It is done, with this outcome; what goes wrong is put down to it for a while yet."""
+        self.told.append(f"{self._last}: {found}")
+        self._until = time.monotonic() + JUST
+
+    def just(self) -> str:
+        """The deed under way or done just now."""
+        return self._last if time.monotonic() < self._until else "nothing"
 
 
 class Load:
     """Clients, and what they met."""
 
-    def __init__(self, url: str, users: list[str]) -> None:
-        self._url, self._users = url, users
+    def __init__(self, url: str, users: list[str], deeds: Deeds) -> None:
+        self._url, self._users, self._deeds = url, users, deeds
         self.acknowledged: list[str] = []
         self.answered, self.again, self.degraded = 0, Counter[str](), Counter[str]()
         self.failed: Counter[str] = Counter()
@@ -113,65 +168,69 @@ class Load:
             ):
                 self.acknowledged.append(name)
             answer = await self._send(session, "/v1/recommend", {"user_id": user})
-            self.degraded.update(answer["degraded"] if answer else [])
+            self.degraded.update(f"{part} after {self._deeds.just()}" for part in (answer["degraded"] if answer else []))
 
     async def _send(self, session: aiohttp.ClientSession, path: str, body: dict[str, Any]) -> dict[str, Any] | None:
         began, last = time.monotonic(), ""
         for turn in range(AGAIN):
             try:
                 async with session.post(self._url + path, json=body) as response:
-                    told: dict[str, Any] = await response.json(content_type=None)
+                    text = await response.text()
                     if response.status == 200:
                         self.answered += 1
                         self.slowest = max(self.slowest, time.monotonic() - began)
+                        told: dict[str, Any] = json.loads(text)
                         return told
                     last = f"{path} {response.status}"
-            except (aiohttp.ClientError, ValueError, TimeoutError) as error:
+            except (aiohttp.ClientError, TimeoutError) as error:
                 last = f"{path} {type(error).__name__}"
-            self.again[last] += 1
+            self.again[f"{last} after {self._deeds.just()}"] += 1
             await asyncio.sleep(0.2 * 2**turn)
         self.failed[last] += 1
         return None
 
     def told(self) -> dict[str, Any]:
         """Counts of everything."""
+        gateway = sum(count for name, count in self.again.items() if name.endswith(("kill gateway", "kill proxy")))
         return {
-            "answered": self.answered, "failed after retries": dict(self.failed), "asked again": dict(self.again),
-            "degraded": dict(self.degraded), "slowest s": round(self.slowest, 2),
+            "answered": self.answered, "failed after retries": sum(self.failed.values()), "failed": dict(self.failed),
+            "asked again": self.again.total(), "but for gateway and proxy": self.again.total() - gateway,
+            "asked again by deed": dict(self.again), "degraded": dict(self.degraded), "slowest s": round(self.slowest, 2),
         }  # fmt: skip
 
 
-async def everything(asked: argparse.Namespace, folder: Path, load: Load, redis: Any) -> list[str]:
+async def everything(asked: argparse.Namespace, folder: Path, load: Load, redis: Redis | None, deeds: Deeds) -> None:
     """Load for so many seconds, and in it one thing after the other that may go wrong."""
     until = time.monotonic() + asked.seconds
     left_alone = {part for part, killed in (("redis", bool(redis)), ("proxy", asked.proxy)) if not killed}
-    deeds = [*(("kill", part) for part in KILLED if part not in left_alone), ("model", "a"), ("model", "b"), ("broken", "c")]
+    coming = [*(("kill", part) for part in KILLED if part not in left_alone), ("model", "a"), ("model", "b"), ("broken", "c")]
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(30)) as session:
         clients = [asyncio.create_task(load.client(session, until)) for _ in range(asked.clients)]
-        done = []
-        pause = asked.seconds / (len(deeds) + 1)
-        for number, (deed, name) in enumerate(deeds, 1):
+        pause = asked.seconds / (len(coming) + 1)
+        for number, (deed, name) in enumerate(coming, 1):
             await asyncio.sleep(max(0.0, until - asked.seconds + number * pause - time.monotonic()))
-            if deed == "kill":
-                done.append(f"kill {name}: {await asyncio.to_thread(kill, name, folder)}")
+            deeds.begin(f"{deed} {name}")
+            if deed != "kill":
+                deeds.end(await change(session, asked, folder, deed, name))
+            elif name == "redis" and redis:
+                redis.kill()
+                await asyncio.sleep(1.0)
+                await asyncio.to_thread(redis.start)
+                deeds.end("killed, started again a second later")
             else:
-                done.append(await change(session, asked, folder, deed, name))
+                deeds.end(await asyncio.to_thread(kill, name))
         await asyncio.gather(*clients)
-    return done
 
 
-def kill(part: str, folder: Path | None) -> str:
-    """Kill one process of a part; Redis is started again a second later in its `folder`."""
+def kill(part: str) -> str:
+    """Kill one process of a part."""
     for process in psutil.Process().children(recursive=True):  # this run's own, and no other service's
         try:
             words = " ".join(process.cmdline())
         except psutil.Error:  # it ended meanwhile, or was killed before
             continue
-        if ("redis-server" if part == "redis" else PROCESS[part]) in words:
+        if PROCESS[part] in words:
             os.kill(process.pid, signal.SIGKILL)
-            if part == "redis" and folder:
-                time.sleep(1.0)
-                start_redis(folder)
             return "killed"
     return "not found"
 
@@ -185,14 +244,7 @@ async def change(session: aiohttp.ClientSession, asked: argparse.Namespace, fold
         (copy / "model.safetensors").write_bytes(b"nothing")
     body = {"bundle": str(copy)}
     async with session.post(f"http://127.0.0.1:{asked.port}/v1/models", json=body, timeout=aiohttp.ClientTimeout(300)) as answer:
-        return f"{deed} {name}: {answer.status}"
-
-
-def start_redis(folder: Path) -> Any:
-    """A Redis that acknowledges what is on disk."""
-    process = subprocess.Popen(["redis-server", *REDIS, "--dir", str(folder)], stdout=subprocess.DEVNULL)
-    time.sleep(0.5)
-    return process
+        return str(answer.status)
 
 
 def all_of(store: Any) -> Any:

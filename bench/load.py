@@ -11,12 +11,18 @@ import argparse
 import asyncio
 import json
 import random
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import numpy as np
+import pyarrow.parquet as pq
+
+from timerec.bundle import LOG
+from timerec.schema import Columns, Prepared
 
 
 def main() -> None:
@@ -59,6 +65,23 @@ async def load(url: str, clients: int, seconds: float, users: list[str], at: int
         "clients": clients, "requests": len(spent), "rps": len(spent) / took, "p50_ms": p50, "p95_ms": p95, "p99_ms": p99,
         "failed": len(failed), "faults": sorted(set(failed)),
     }  # fmt: skip
+
+
+def measured(url: str, clients: int, seconds: float, users: Path) -> dict[str, Any]:
+    """What this program prints, run as a process of its own.
+
+    Args:
+        users: file with a JSON list of user ids.
+    """
+    words = [sys.executable, "-m", "bench.load", url, "--clients", str(clients), "--seconds", str(seconds), "--users", str(users)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def bundle_users(bundle: Path) -> list[str]:
+    """The ids of the users in a bundle's log."""
+    return [str(user) for user in pq.read_table(bundle / LOG / Prepared.USERS, columns=[Columns.USER])[Columns.USER].to_pylist()]
 
 
 if __name__ == "__main__":

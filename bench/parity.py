@@ -12,11 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -27,6 +23,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench.service import served
 from timerec.client import Client
 from timerec.evaluation.metrics import ranking_metrics
 from timerec.pipeline.recommend import recommend
@@ -130,23 +127,11 @@ def service(asked: argparse.Namespace, early: Path, folder: Path, last: int) -> 
     settings = folder / "settings.yaml"
     settings.write_text("patience: {encoder: 60, forecaster: 60, answer: 120}\n")  # no answer may lack a part
     options = {
-        "--config": settings, "--bundle": asked.bundle, "--data": early, "--store": folder / "events.db", "--port": asked.port,
+        "--config": settings, "--bundle": asked.bundle.absolute(), "--data": early, "--store": folder / "events.db",
         "--clock": pd.Timestamp(last + 1, unit="s", tz="UTC").isoformat(),
     }  # fmt: skip
-    words = [sys.executable, "-m", "timerec.cli", "serve", *(str(word) for pair in options.items() for word in pair)]
-    log = folder / "serve.log"
-    root = Path(__file__).parent.parent
-    with log.open("w") as out:
-        process = subprocess.Popen(words, stdout=out, stderr=out, cwd=folder, env={**os.environ, "PYTHONPATH": str(root)})
-    try:
-        while "ready: " not in log.read_text():
-            if process.poll() is not None:
-                raise SystemExit(log.read_text())
-            time.sleep(0.2)
-        yield Client(f"http://127.0.0.1:{asked.port}", timeout=120.0)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(120)
+    with served(folder, asked.port, options) as running:
+        yield Client(running.url, timeout=120.0)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 """The service against a graph of its shape that computes nothing, side by side in one run.
 
-    python -m bench.serve RUN/bundle [--clients 1 16 64] [--seconds 10] [--rounds 3]
+    python -m bench.serve RUN/bundle [--clients 1 16 64] [--seconds 10] [--rounds 3] [--grow 10]
 
 Both graphs run in one Ray, and load goes to one after the other, in turns; the two of a round are compared. Prints a table and,
 last, JSON: requests a second, p50 and p99 of both, the ratio of the rates, and how far the p99 is over 2 x the no-op's + 10 ms.
-Beside them memory: what all processes of the service hold, shared pages counted once (PSS).
+Beside them memory: what all processes of the service hold, shared pages counted once (PSS). With --grow also what more items and
+longer histories cost (`bench.serve_growth`).
 """
 
 from __future__ import annotations
@@ -12,24 +13,18 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
-import pyarrow.parquet as pq
 
+from bench.load import bundle_users, measured
+from bench.service import PARTS, memory
 from serve_app.environment import prepare
 from serve_app.settings import Settings
-from timerec.bundle import LOG
 from timerec.data.cluster import connect, disconnect
-from timerec.schema import Columns, Prepared
-
-PARTS = ("gateway", "encoder", "forecaster", "fusion")
 
 
 def main() -> None:
@@ -38,10 +33,11 @@ def main() -> None:
     parser.add_argument("--clients", type=int, nargs="*", default=[1, 16, 64])
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--grow", type=int, help="serve logs with so many times the items and the history, too")
     parser.add_argument("--port", type=int, default=8765)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="timerec-bench-") as name:
-        rows, memory, started = measure(asked, Path(name))
+        rows, held, started = measure(asked, Path(name))
     print(f"{'clients':>7} {'system':8} {'rps':>8} {'p50 ms':>8} {'p99 ms':>8} {'failed':>7} {'ratio':>7} {'p99 over':>9}")
     for row in rows:
         for system in ("no-op", "timerec"):
@@ -50,8 +46,15 @@ def main() -> None:
                 f"{row['clients']:>7} {system:8} {one['rps']:8.1f} {one['p50_ms']:8.1f} {one['p99_ms']:8.1f} {one['failed']:>7}"
             )
             print(line + (f" {row['ratio']:7.2f} {row['p99_over']:+9.1f}" if system == "timerec" else ""))
-    print(f"memory {memory:.2f} GiB, ready {started:.1f} s after the start of Ray")
-    print(json.dumps({"rows": rows, "memory_gib": memory, "start_seconds": started, "cores": os.cpu_count()}))
+    print(f"memory {held:.2f} GiB, ready {started:.1f} s after the start of Ray")
+    told = {"rows": rows, "memory_gib": held, "start_seconds": started, "cores": os.cpu_count()}
+    if asked.grow:
+        from bench.serve_growth import grow, table  # it wants no Ray of this process
+
+        with tempfile.TemporaryDirectory(prefix="timerec-grown-") as name:
+            told["grown"] = grow(asked, Path(name))
+        print(table(told["grown"]))
+    print(json.dumps(told))
 
 
 def measure(asked: argparse.Namespace, folder: Path) -> tuple[list[dict[str, Any]], float, float]:
@@ -64,15 +67,15 @@ def measure(asked: argparse.Namespace, folder: Path) -> tuple[list[dict[str, Any
     from bench.serve_noop import build as build_noop
     from serve_app.app import build, options_of
 
-    users = pq.read_table(asked.bundle / LOG / Prepared.USERS, columns=[Columns.USER])[Columns.USER].to_pylist()
-    (folder / "users.json").write_text(json.dumps([str(user) for user in users]))
+    users = folder / "users.json"
+    users.write_text(json.dumps(bundle_users(asked.bundle)))
     settings = Settings(bundle=asked.bundle, store=str(folder / "events.db"), folder=folder / "base", clock="log")
     try:
         graph = build(settings)
         serve.start(http_options={"host": "127.0.0.1", "port": asked.port}, logging_config={"log_level": "ERROR"})
         serve.run(graph, name="timerec", route_prefix="/")
         started = time.perf_counter() - began
-        memory = service_memory()
+        held = memory(os.getpid())
         options = {name: options_of(getattr(settings, name)) for name in PARTS}
         serve.run(build_noop(options), name="noop", route_prefix="/noop")
         root = f"http://127.0.0.1:{asked.port}"
@@ -81,23 +84,15 @@ def measure(asked: argparse.Namespace, folder: Path) -> tuple[list[dict[str, Any
         for clients in asked.clients:
             rounds: dict[str, list[dict[str, Any]]] = {"no-op": [], "timerec": []}
             for address in addresses.values():
-                load(address, clients, 2.0, folder)
+                measured(address, clients, 2.0, users)
             for _ in range(asked.rounds):
                 for system, address in addresses.items():
-                    rounds[system].append(load(address, clients, asked.seconds, folder))
+                    rounds[system].append(measured(address, clients, asked.seconds, users))
             rows.append(compare(clients, rounds))
-        return rows, memory, started
+        return rows, held, started
     finally:
         serve.shutdown()
         disconnect()
-
-
-def load(address: str, clients: int, seconds: float, folder: Path) -> dict[str, Any]:
-    """What `bench.load` measures."""
-    words = [sys.executable, "-m", "bench.load", address, "--clients", str(clients), "--seconds", str(seconds)]
-    done = subprocess.run([*words, "--users", str(folder / "users.json")], capture_output=True, text=True, check=True)
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
 
 
 def compare(clients: int, rounds: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
@@ -110,20 +105,6 @@ def compare(clients: int, rounds: dict[str, list[dict[str, Any]]]) -> dict[str, 
     row["ratio"] = float(np.median([one["rps"] / other["rps"] for one, other in pairs]))
     row["p99_over"] = float(np.median([one["p99_ms"] - 2 * other["p99_ms"] - 10 for one, other in pairs]))
     return row
-
-
-def service_memory() -> float:
-    """GiB of all replicas of the service, Serve's controller and proxy, Ray's own processes and this one."""
-    names = ("ray::ServeReplica:timerec", "ray::ServeController", "ray::ProxyActor", "raylet", "gcs_server")
-    mine = psutil.Process()
-    total = mine.memory_full_info().pss
-    for process in mine.children(recursive=True):
-        try:
-            if any(name in " ".join(process.cmdline()) for name in names):
-                total += process.memory_full_info().pss
-        except psutil.Error:
-            continue
-    return float(total) / 2**30
 
 
 if __name__ == "__main__":

@@ -80,8 +80,8 @@ def options_of(scale: Scale) -> dict[str, Any]:
     }
     if scale.max_replicas == scale.min_replicas:
         return {**told, "num_replicas": scale.min_replicas}
-    scaling = scale.model_dump(include={"min_replicas", "max_replicas", "target_ongoing_requests"})
-    return {**told, "autoscaling_config": {**scaling, "upscale_delay_s": 5, "downscale_delay_s": 60}}
+    scaling = {"min_replicas", "max_replicas", "target_ongoing_requests", "upscale_delay_s", "downscale_delay_s"}
+    return {**told, "autoscaling_config": scale.model_dump(include=scaling)}
 
 
 def _deployment(name: str, part: type, scale: Scale) -> serve.Deployment:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Any
 
 from ray.exceptions import RayActorError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
+# of a replica that is killed, or ended because a request takes longer than draining may: ActorUnavailableError over gRPC,
+# ActorDiedError through Ray's object store, both RayActorError
 GONE = (RayActorError, DeploymentUnavailableError)
+log = logging.getLogger("ray.serve")
 
 
 class Late(Exception):
@@ -41,9 +45,9 @@ async def call(make: Callable[[], Any], seconds: float) -> Any:
             raise Late from None
         except BackPressureError:
             raise Busy from None
-        except GONE:
-            if last:
-                raise Down from None
+        except GONE as error:
+            what = "given up" if last else "asked again of another"
+            log.warning("a replica ended with a request in work (%s): %s", type(error).__name__, what)
     raise Down
 
 

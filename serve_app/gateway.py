@@ -75,7 +75,7 @@ class Gateway:
         self._encoder, self._forecaster, self._fusion = encoder, forecaster, fusion
         self._read, self._rank = Gathered(encoder.read.remote), Gathered(fusion.rank.remote)
         self._store = open_store(self._settings.store)
-        self._writer = Writer(self._store)
+        self._writer = Writer(self._store, self._patience.store)
         self.metrics = Metrics(serve.get_replica_context().replica_id.unique_id)
         self._configured = Model(**configured)
         self._models = read_models(self._store, self._configured)

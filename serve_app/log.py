@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 from timerec.store.base import EventStore, StoreUnavailable
 from timerec.store.events import Accepted, Event
@@ -15,15 +16,25 @@ FLUSH = 0.5  # seconds between writes of answered requests
 TOGETHER = 2_000  # events of one commit, where they come from several callers
 PIECE = 500  # answered requests that are written at once
 HELD = 5_000  # answered requests that wait for a store that is away; then the oldest go, and are counted
+PAUSE = 0.1  # seconds between tries of a store that is away
+
+
+class Waiting(NamedTuple):
+    """A caller's events, its answer, and the moment of the loop's clock until which a store that is away is tried again."""
+
+    events: Sequence[Event]
+    answer: asyncio.Future[list[Accepted]]
+    until: float
 
 
 class Writer:
     """Appends events in groups: whoever comes while a commit is under way shares the next one."""
 
-    def __init__(self, store: EventStore) -> None:
-        self._store = store
+    def __init__(self, store: EventStore, patience: float = 0.0) -> None:
+        """Write to `store`; one that is away is tried again for `patience` seconds, since a repeated event counts once."""
+        self._store, self._patience = store, patience
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
-        self._waiting: list[tuple[Sequence[Event], asyncio.Future[list[Accepted]]]] = []
+        self._waiting: list[Waiting] = []
         self._records: list[tuple[str, str]] = []
         self._task: asyncio.Task[None] | None = None
         self._flusher: asyncio.Task[None] | None = None
@@ -33,7 +44,7 @@ class Writer:
         """Store events; on disk when it returns. Raises what `EventStore.append` raises."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[list[Accepted]] = loop.create_future()
-        self._waiting.append((events, answer))
+        self._waiting.append(Waiting(events, answer, loop.time() + self._patience))
         if self._task is None or self._task.done():
             self._task = loop.create_task(self._commit())
         return await answer
@@ -55,27 +66,37 @@ class Writer:
         loop = asyncio.get_running_loop()
         while self._waiting:
             group = self._next_group()
-            together = [event for events, _ in group for event in events]
+            together = [event for one in group for event in one.events]
             try:
                 found = await loop.run_in_executor(self._thread, self._store.append, together)
             except Exception as error:
                 if len(group) == 1 or isinstance(error, StoreUnavailable):
-                    fault = await self._blame(error)
-                    for _, answer in group:
-                        self._tell(answer, fault)
+                    await self._fail(group, await self._blame(error))
                     continue
-                for events, answer in group:  # one of them may be at fault: each on its own
+                for one in group:  # one of them may be at fault: each on its own
                     try:
-                        alone = await loop.run_in_executor(self._thread, self._store.append, events)
+                        alone = await loop.run_in_executor(self._thread, self._store.append, one.events)
                     except Exception as own:
-                        self._tell(answer, await self._blame(own))
+                        await self._fail([one], await self._blame(own))
                     else:
-                        self._tell(answer, alone)
+                        self._tell(one.answer, alone)
                 continue
             at = 0
-            for events, answer in group:
-                self._tell(answer, found[at : at + len(events)])
-                at += len(events)
+            for one in group:
+                self._tell(one.answer, found[at : at + len(one.events)])
+                at += len(one.events)
+
+    async def _fail(self, group: list[Waiting], fault: Exception) -> None:
+        """Tell callers what is wrong; those who have patience with a store that is away wait in front of all others."""
+        now, patient = asyncio.get_running_loop().time(), []
+        for one in group:
+            if isinstance(fault, StoreUnavailable) and now < one.until:
+                patient.append(one)
+            else:
+                self._tell(one.answer, fault)
+        self._waiting = [one for one in patient if not one.answer.done()] + self._waiting
+        if patient:
+            await asyncio.sleep(PAUSE)
 
     async def _blame(self, error: Exception) -> Exception:
         """A store that is not as it must be is no fault of the events that were sent to it."""
@@ -87,12 +108,12 @@ class Writer:
                 return StoreUnavailable(str(amiss))
         return error
 
-    def _next_group(self) -> list[tuple[Sequence[Event], asyncio.Future[list[Accepted]]]]:
+    def _next_group(self) -> list[Waiting]:
         """The callers whose events are committed together: at most so many events, but at least one caller's."""
         count = 1
-        size = len(self._waiting[0][0])
-        while count < len(self._waiting) and size + len(self._waiting[count][0]) <= TOGETHER:
-            size += len(self._waiting[count][0])
+        size = len(self._waiting[0].events)
+        while count < len(self._waiting) and size + len(self._waiting[count].events) <= TOGETHER:
+            size += len(self._waiting[count].events)
             count += 1
         group, self._waiting = self._waiting[:count], self._waiting[count:]
         return group

@@ -19,6 +19,8 @@ class Scale(_Section):
     target_ongoing_requests: float = Field(8, gt=0, description="requests in work a replica at which more are started")
     max_ongoing_requests: int = Field(64, ge=1, description="requests in work a replica at most; others wait")
     num_cpus: float = Field(0.5, ge=0, description="logical CPUs that Ray reserves for a replica")
+    upscale_delay_s: float = Field(5, ge=0, description="seconds of load before replicas are added")
+    downscale_delay_s: float = Field(60, ge=0, description="seconds without load before replicas are drained and ended")
 
     @model_validator(mode="after")
     def _ordered(self) -> Scale:
@@ -48,6 +50,7 @@ class Patience(_Section):
 
     encoder: float = Field(1.0, gt=0, description="then the answer lacks what the encoder says")
     forecaster: float = Field(1.0, gt=0, description="then the forecasts are those of an earlier step")
+    store: float = Field(3.0, ge=0, description="for an event store that is away; then events are answered with 503")
     answer: float = Field(10.0, gt=0, description="then 504; a request may ask for less by the header X-Deadline-Ms")
 
 

@@ -11,7 +11,8 @@ from urllib.parse import quote, urlencode
 import urllib3
 from urllib3.util import Retry
 
-BUSY = (429, 502, 503, 504)
+# 500 is also what Serve's proxy answers for a gateway that died with the request in work
+BUSY = (429, 500, 502, 503, 504)
 
 
 class ServiceError(Exception):

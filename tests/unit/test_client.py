@@ -63,6 +63,11 @@ def test_busy_answers_are_tried_again_with_the_same_event_ids(server: Server) ->
     assert len(sent) == 3 and len({event["event_id"] for event in sent}) == 1 and sent[0]["event_id"]
 
 
+def test_what_a_dying_gateway_had_in_work_is_sent_again(server: Server) -> None:
+    server.answers = [(500, {"Content-Type": "text/plain"}, b"Actor is unavailable."), (200, {}, {"items": []})]
+    assert client(server).recommend("a") == {"items": []} and len(server.asked) == 2
+
+
 def test_a_problem_is_told_in_its_words_and_not_repeated(server: Server) -> None:
     server.answers = [(422, {}, {"detail": "k: 900 is more than the 200"})]
     with pytest.raises(ServiceError, match="422: k: 900 is more") as caught:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ray.exceptions import ActorDiedError
+from ray.exceptions import ActorDiedError, ActorUnavailableError
 from ray.serve.exceptions import BackPressureError
 
 from serve_app.calls import Busy, Down, Late, call
@@ -85,6 +85,39 @@ def test_a_store_that_is_away_is_asked_once_for_all_who_wait(tmp_path: Path) -> 
     asyncio.run(run())
 
 
+def test_events_wait_for_a_store_that_comes_back_in_time(tmp_path: Path) -> None:
+    async def run() -> None:
+        store = Slow(tmp_path / "events.db")
+        writer, store.away = Writer(store, patience=5.0), True
+        waiting = [asyncio.create_task(writer.append([event(str(n))])) for n in range(5)]
+        await asyncio.sleep(0.3)
+        late = asyncio.create_task(writer.append([event("late")]))
+        waiting[0].cancel()  # this caller has gone; nothing of its is written any more
+        await asyncio.sleep(0.3)
+        store.away = False
+        found = await asyncio.gather(*waiting[1:], late)
+        assert [one[0].duplicate for one in found] == [False] * 5 and store.get("0") is None
+        assert [store.get(name).seq for name in ("1", "2", "3", "4", "late")] == [one[0].seq for one in found]
+
+    asyncio.run(run())
+
+
+def test_events_do_not_wait_longer_than_the_patience(tmp_path: Path) -> None:
+    async def run() -> None:
+        store = Slow(tmp_path / "events.db")
+        writer, store.away = Writer(store, patience=0.3), True
+        began = time.monotonic()
+        with pytest.raises(StoreUnavailable):
+            await writer.append([event("a")])
+        assert 0.3 <= time.monotonic() - began < 3 and store.appends > 1
+        store.away, store.appends = False, 0
+        with pytest.raises(DataError):
+            await writer.append([event("")])
+        assert store.appends == 1  # what is the events' own fault is told at once
+
+    asyncio.run(run())
+
+
 def test_commits_of_many_callers_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("serve_app.log.TOGETHER", 10)
 
@@ -156,6 +189,32 @@ def test_calls_outlive_one_death_and_stop_waiting() -> None:
         asyncio.run(call(making(BackPressureError(1, 1)), 1.0))
     with pytest.raises(ValueError, match="wrong"):
         asyncio.run(call(making(ValueError("wrong"), "never"), 1.0))
+
+
+def test_calls_outlive_whatever_ray_says_of_a_death_and_tell_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    for fault in (ActorUnavailableError("away", bytes(16)), ActorDiedError()):
+        caplog.clear()
+        assert asyncio.run(call(making(fault, "fine"), 1.0)) == "fine"
+        assert f"({type(fault).__name__}): asked again" in caplog.text
+
+
+def test_a_caller_that_is_cancelled_asks_nobody_else() -> None:
+    async def run() -> None:
+        asked: list[float] = []
+
+        async def respond() -> str:
+            asked.append(1.0)
+            await asyncio.sleep(5)
+            return "late"
+
+        task = asyncio.create_task(call(respond, 10.0))
+        await asyncio.sleep(0.05)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert len(asked) == 1
+
+    asyncio.run(run())
 
 
 def test_a_clock_may_start_elsewhere() -> None:

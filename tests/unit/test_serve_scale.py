@@ -1,0 +1,21 @@
+"""How many replicas Ray Serve is asked for."""
+
+from __future__ import annotations
+
+from serve_app.app import options_of
+from serve_app.settings import Scale
+
+
+def test_a_part_that_scales_does_so_by_its_own_delays() -> None:
+    told = options_of(Scale(max_replicas=3, target_ongoing_requests=2, upscale_delay_s=1, downscale_delay_s=7))
+    assert told["autoscaling_config"] == {
+        "min_replicas": 1, "max_replicas": 3, "target_ongoing_requests": 2, "upscale_delay_s": 1, "downscale_delay_s": 7,
+    }  # fmt: skip
+    assert "num_replicas" not in told
+    standard = options_of(Scale(max_replicas=2))["autoscaling_config"]
+    assert (standard["upscale_delay_s"], standard["downscale_delay_s"]) == (5, 60)
+
+
+def test_a_part_that_does_not_scale_has_its_number() -> None:
+    told = options_of(Scale(min_replicas=2, max_replicas=2, upscale_delay_s=1))
+    assert told["num_replicas"] == 2 and "autoscaling_config" not in told
