@@ -10,14 +10,21 @@ from ray.exceptions import RayTaskError
 
 from serve_app.settings import Settings
 
+SERVICER = "serve_app.timerec_pb2_grpc.add_TimerecServicer_to_server"
 
-def start(settings: Settings, host: str, port: int) -> None:
+
+def start(settings: Settings, host: str, port: int, grpc_port: int | None = None) -> None:
     """Build and run the application on this machine's Serve; returns when it answers. Ray must be connected.
+
+    Args:
+        grpc_port: Serve listens there for gRPC, on every interface; None: nowhere.
 
     Raises:
         DataError, StoreUnavailable: see `serve_app.app.build`; then nothing was started.
     """
-    serve.start(http_options={"host": host, "port": port}, logging_config={"log_level": "WARNING"})
+    # its description is not told without a key, as that of HTTP is not
+    grpc = {"port": grpc_port, "grpc_servicer_functions": [SERVICER], "enable_reflection": False} if grpc_port else None
+    serve.start(http_options={"host": host, "port": port}, grpc_options=grpc, logging_config={"log_level": "WARNING"})
     maker: Any = _Starter  # what the decorator makes of a class is not known to type checkers
     starter = maker.remote()
     try:
