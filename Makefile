@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUN ?= runs/complete-journey
 DATA ?= data/complete-journey
 
-.PHONY: install dev redis browser rectools demo data test test-unit test-integration test-e2e test-slow lint types contracts docs check clean
+.PHONY: install dev redis browser rectools demo data test test-unit test-integration test-e2e test-slow lint types contracts docs proto check clean
 
 install: $(VENV)/.installed
 
@@ -84,6 +84,10 @@ contracts: dev
 
 docs: install
 	PYTHONPATH=. $(BIN)/python docs/settings.py
+
+# messages and stubs of gRPC
+proto: dev
+	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. serve_app/timerec.proto
 
 check: lint types contracts
 

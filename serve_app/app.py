@@ -18,6 +18,7 @@ from timerec.online.digest import unpacked
 from timerec.schema import Prepared
 from timerec.store.open import open_store
 
+SERVICER = "serve_app.timerec_pb2_grpc.add_TimerecServicer_to_server"
 QUEUED = 512  # requests that one caller lets wait for a part; more are refused at once
 
 
@@ -57,14 +58,19 @@ def build(settings: Settings) -> serve.Application:
     return bound
 
 
-def start(settings: Settings, host: str, port: int) -> None:
+def start(settings: Settings, host: str, port: int, grpc_port: int | None = None) -> None:
     """Build and run the application on this machine's Serve; returns when it answers. Ray must be connected.
+
+    Args:
+        grpc_port: Serve listens there for gRPC, on every interface; None: nowhere.
 
     Raises:
         DataError, StoreUnavailable: see `build`; then nothing was started.
     """
     graph = build(settings)
-    serve.start(http_options={"host": host, "port": port}, logging_config={"log_level": "WARNING"})
+    # its description is not told without a key, as that of HTTP is not
+    grpc = {"port": grpc_port, "grpc_servicer_functions": [SERVICER], "enable_reflection": False} if grpc_port else None
+    serve.start(http_options={"host": host, "port": port}, grpc_options=grpc, logging_config={"log_level": "WARNING"})
     serve.run(graph, name="timerec", route_prefix="/")
 
 

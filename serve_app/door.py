@@ -1,17 +1,17 @@
-"""What every request passes first: its size, its key, its rate, and whether there is room for it."""
+"""What every HTTP request passes first: its size, its key, its rate, and whether there is room for it."""
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serve_app.keys import Keys, Rates
 from serve_app.metrics import Metrics
 from serve_app.problems import Problem
-from serve_app.settings import Limits
+from serve_app.rules import Rules
 
 ADMIN = "/v1/models"
 OPEN = ("/healthz", "/readyz", "/metrics")  # for whoever watches the service; told apart by the network, not by keys
@@ -22,9 +22,8 @@ PAGE = ("/", "/page/")  # files without data: a browser must have them before it
 class Door:
     """An ASGI middleware in front of an API."""
 
-    def __init__(self, api: ASGIApp, limits: Limits, keys: Keys | None, metrics: Metrics) -> None:
-        self._app, self._limits, self._keys, self._metrics = api, limits, keys, metrics
-        self._rates, self._busy = Rates(limits.per_key), 0
+    def __init__(self, api: ASGIApp, rules: Rules, metrics: Metrics) -> None:
+        self._app, self._rules, self._metrics = api, rules, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the request in, or answer with a problem."""
@@ -54,36 +53,23 @@ class Door:
         if problem:
             await problem.response()(scope, receive, send)
             return
-        self._busy += 1
-        try:
-            await self._app(scope, _bounded(receive, self._limits.body_bytes), send)
-        finally:
-            self._busy -= 1
+        with self._rules.in_work():
+            await self._app(scope, _bounded(receive, self._rules), send)
 
     def _refuse(self, headers: dict[bytes, bytes], method: str, path: str) -> Problem | None:
-        if self._busy >= self._limits.in_flight:
-            return Problem(503, "too many requests at this moment: ask again", {"Retry-After": "1"})
         length = headers.get(b"content-length", b"0")
-        if not length.isdigit() or int(length) > self._limits.body_bytes:
-            return Problem(413, f"the body is longer than {self._limits.body_bytes} bytes: send less at once")
+        problem = self._rules.full() or self._rules.too_long(int(length) if length.isdigit() else sys.maxsize)
+        if problem:
+            return problem
         origin = headers.get(b"origin")
         if origin is not None and method not in READING and urlsplit(origin).netloc != headers.get(b"host"):
             return Problem(403, "a page of another site sent this: only this service's own page may change something")
-        if self._keys is None or path == PAGE[0] or path.startswith(PAGE[1]):
+        if path == PAGE[0] or path.startswith(PAGE[1]):
             return None
-        scheme, _, key = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
-        name = self._keys.name(key.strip()) if scheme.lower() == "bearer" else None
-        if name is None:
-            return Problem(401, "send a valid API key as `Authorization: Bearer KEY`", {"WWW-Authenticate": "Bearer"})
-        if path.startswith(ADMIN) and not name.startswith("admin"):
-            return Problem(403, f"key {name} may not see or change models: use one whose name begins with admin")
-        wait = self._rates.wait(name)
-        if wait:
-            return Problem(429, f"key {name} asks more often than agreed", {"Retry-After": str(max(1, round(wait)))})
-        return None
+        return self._rules.refuse(headers.get(b"authorization", b"").decode("latin-1"), admin=path.startswith(ADMIN))
 
 
-def _bounded(receive: Receive, most: int) -> Receive:
+def _bounded(receive: Receive, rules: Rules) -> Receive:
     """Stop reading a body that is longer than it may be, whatever its length was said to be."""
     read = 0
 
@@ -91,8 +77,9 @@ def _bounded(receive: Receive, most: int) -> Receive:
         nonlocal read
         message = await receive()
         read += len(message.get("body", b""))
-        if read > most:
-            raise Problem(413, f"the body is longer than {most} bytes: send less at once")
+        problem = rules.too_long(read)
+        if problem:
+            raise problem
         return message
 
     return limited

@@ -22,6 +22,7 @@ from serve_app.calls import Busy, Down, Late, call
 from serve_app.clock import Clock
 from serve_app.door import Door
 from serve_app.gather import Gathered
+from serve_app.grpc import Calls
 from serve_app.http import make_api
 from serve_app.keys import Keys
 from serve_app.log import Writer
@@ -29,6 +30,7 @@ from serve_app.metrics import Metrics
 from serve_app.modeldesk import ModelDesk, overlap
 from serve_app.models import Failed, Missing, Model, Models, read_models
 from serve_app.problems import Problem
+from serve_app.rules import Rules
 from serve_app.schemas import NewEvent, RecommendRequest
 from serve_app.settings import Settings
 from timerec import __version__
@@ -62,8 +64,8 @@ class Foretold(NamedTuple):
     asked_at: float = -math.inf
 
 
-class Gateway:
-    """Answers HTTP."""
+class Gateway(Calls):
+    """Answers HTTP, and gRPC where Serve's proxy listens for it."""
 
     def __init__(
         self, settings: dict[str, Any], configured: dict[str, Any], shift: float, encoder: DeploymentHandle,
@@ -77,6 +79,7 @@ class Gateway:
         self._store = open_store(self._settings.store)
         self._writer = Writer(self._store, self._patience.store)
         self.metrics = Metrics(serve.get_replica_context().replica_id.unique_id)
+        self.rules = Rules(self._limits, Keys(self._settings.keys) if self._settings.keys else None)
         self._configured = Model(**configured)
         self._models = read_models(self._store, self._configured)
         self._followed_at, self._following, self._looking = time.monotonic(), False, asyncio.Lock()
@@ -85,8 +88,7 @@ class Gateway:
         self.desk = ModelDesk(self, self._store, self._configured)
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
-        keys = Keys(self._settings.keys) if self._settings.keys else None
-        return Door(make_api(self), self._limits, keys, self.metrics)
+        return Door(make_api(self), self.rules, self.metrics)
 
     async def recommend(self, body: RecommendRequest, until: float) -> dict[str, Any]:
         """One answer, by the moment `until` of the monotonic clock."""

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from fastapi import FastAPI, Header, Query, Response
+from fastapi import FastAPI, Response
 from fastapi.responses import FileResponse
 
 from serve_app import problems
 from serve_app.problems import Problem
 from serve_app.schemas import (
+    Alike,
+    At,
     BatchAnswer,
     BatchRequest,
+    Deadline,
     EventAnswer,
     EventBatch,
     Events,
     Id,
+    Limit,
     NewModel,
     ProblemDetails,
     RecommendAnswer,
     RecommendRequest,
+    Search,
 )
 from timerec import __version__
 
@@ -45,9 +50,6 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     }
     for status in (400, 401, 403, 404, 409, 413, 422, 429, 503, 504)
 }
-Deadline = Annotated[float | None, Header(alias="X-Deadline-Ms", gt=0, description="milliseconds after which nobody waits")]
-At = Annotated[str | None, Query(description="unix seconds or ISO 8601; by default now", max_length=64)]
-Limit = Annotated[int, Query(ge=1, le=1000)]
 
 
 def make_api(gateway: Gateway) -> FastAPI:
@@ -89,12 +91,12 @@ def make_api(gateway: Gateway) -> FastAPI:
         return _json(await gateway.history(user_id, gateway.moment(at), limit))
 
     @api.get("/v1/users", summary="Find users")
-    async def users(search: Annotated[str, Query(max_length=256)] = "", limit: Limit = 20) -> Response:
+    async def users(search: Search = "", limit: Limit = 20) -> Response:
         """Users whose identifier begins with `search`, those with the longest histories first."""
         return _json({"users": await gateway.users(search, limit)})
 
     @api.get("/v1/similar/{item_id}", summary="Items like an item")
-    async def similar(item_id: Id, k: Annotated[int, Query(ge=1, le=200)] = 10, at: At = None) -> Response:
+    async def similar(item_id: Id, k: Alike = 10, at: At = None) -> Response:
         """What people take together with it, then what reads alike."""
         return _json({"item_id": item_id, "items": await gateway.similar(item_id, k, gateway.moment(at))})
 

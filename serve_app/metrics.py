@@ -19,6 +19,8 @@ class Metrics:
         Gauge("timerec_gateway_info", "Which gateway replica tells this", ["replica"], **own).labels(replica).set(1)
         self._requests = Counter("timerec_http_requests", "HTTP requests", ["method", "route", "status"], **own)
         self._seconds = Histogram("timerec_http_seconds", "Seconds until an HTTP answer", ["route"], buckets=BUCKETS, **own)
+        self._calls = Counter("timerec_grpc_requests", "gRPC requests", ["method", "code"], **own)
+        self._call_seconds = Histogram("timerec_grpc_seconds", "Seconds until a gRPC answer", ["method"], buckets=BUCKETS, **own)
         self._answers = Histogram("timerec_recommend_seconds", "Seconds of one recommendation", buckets=BUCKETS, **own)
         self._degraded = Counter("timerec_degraded", "Answers that lack what one part says", ["part"], **own)
         shares = [place / 10 for place in range(11)]
@@ -31,6 +33,11 @@ class Metrics:
         known = method if method in {"GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH"} else "other"
         self._requests.labels(known, route, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
+
+    def call(self, method: str, code: str, seconds: float) -> None:
+        """Count a gRPC answer."""
+        self._calls.labels(method, code).inc()
+        self._call_seconds.labels(method).observe(seconds)
 
     def answered(self, seconds: float, degraded: Iterable[str]) -> None:
         """Count a recommendation."""

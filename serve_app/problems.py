@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -17,6 +17,7 @@ TITLES = {
     405: "Method not allowed", 409: "Conflict", 413: "The body is too large", 422: "The request cannot be answered as it is",
     429: "Too many requests", 500: "Something went wrong here", 503: "Busy", 504: "Too late",
 }  # fmt: skip
+UNEXPECTED = "the request could not be answered; the server's log says why"
 
 
 class Problem(Exception):
@@ -32,6 +33,13 @@ class Problem(Exception):
         return JSONResponse({**told, **self.more}, self.status, self.headers, media_type="application/problem+json")
 
 
+def invalid(errors: Sequence[Mapping[str, Any]]) -> Problem:
+    """The problem of a request that is not as described, from what pydantic says of it."""
+    faults = [{"field": ".".join(map(str, fault["loc"])), "message": str(fault["msg"])[:300]} for fault in errors[:20]]
+    first = f"{faults[0]['field']}: {faults[0]['message']}" if faults else "the request is not as described"
+    return Problem(422, first, errors=faults)
+
+
 def install(api: FastAPI) -> None:
     """Answer every error of `api` with problem details."""
 
@@ -44,14 +52,10 @@ def install(api: FastAPI) -> None:
         return Problem(error.status_code, str(error.detail), error.headers).response()
 
     @api.exception_handler(RequestValidationError)
-    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-        faults = [
-            {"field": ".".join(map(str, fault["loc"])), "message": str(fault["msg"])[:300]} for fault in error.errors()[:20]
-        ]
-        first = f"{faults[0]['field']}: {faults[0]['message']}" if faults else "the request is not as described"
-        return Problem(422, first, errors=faults).response()
+    async def not_as_described(_: Request, error: RequestValidationError) -> JSONResponse:
+        return invalid(error.errors()).response()
 
     @api.exception_handler(Exception)
     async def unexpected(request: Request, error: Exception) -> JSONResponse:
         log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        return Problem(500, "the request could not be answered; the server's log says why").response()
+        return Problem(500, UNEXPECTED).response()

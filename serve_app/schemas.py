@@ -1,10 +1,12 @@
-"""Messages of the HTTP interface."""
+"""Messages of the interface, over HTTP and gRPC."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
+from fastapi import Header
+from fastapi import Query as InQuery
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
 LONGEST = 256  # characters of an identifier
@@ -33,6 +35,11 @@ Kind = Annotated[str, AfterValidator(_sound), Field(max_length=LONGEST)]
 Moment = Annotated[
     float | datetime, Field(union_mode="left_to_right", description="unix seconds or ISO 8601, UTC where it says nothing else")
 ]
+At = Annotated[str | None, InQuery(description="unix seconds or ISO 8601; by default now", max_length=64)]
+Limit = Annotated[int, InQuery(ge=1, le=1000)]
+Alike = Annotated[int, InQuery(ge=1, le=200)]
+Search = Annotated[str, InQuery(max_length=256)]
+Deadline = Annotated[float | None, Header(alias="X-Deadline-Ms", gt=0, description="milliseconds after which nobody waits")]
 
 
 class _Message(BaseModel):
@@ -116,6 +123,45 @@ class NewModel(_Message):
         None, min_length=1, max_length=4096, description="data set directory in place of the bundle's own log"
     )
     shadow: float = Field(0.0, ge=0, le=1, description="share of the requests that it answers unseen; 0: it takes over")
+
+
+class Query(_Message):
+    """What HTTP has in the URL, and gRPC in a message of its own."""
+
+    in_path: ClassVar[str] = ""  # the field that is part of the path
+
+
+class HistoryQuery(Query):
+    """Whose history."""
+
+    in_path = "user_id"
+    user_id: Id
+    at: At = None
+    limit: Limit = 50
+
+
+class ForecastQuery(Query):
+    """Of which item."""
+
+    in_path = "item_id"
+    item_id: Id
+    at: At = None
+
+
+class SimilarQuery(Query):
+    """Like which item."""
+
+    in_path = "item_id"
+    item_id: Id
+    k: Alike = 10
+    at: At = None
+
+
+class UsersQuery(Query):
+    """Which users."""
+
+    search: Search = ""
+    limit: Limit = 20
 
 
 class Item(BaseModel):

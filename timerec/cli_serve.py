@@ -24,17 +24,22 @@ def serve(
     store: Annotated[str, typer.Option("--store", help="event store: a path or redis://HOST:PORT/DB")] = "",
     host: Annotated[str, typer.Option("--host", help="another one than this machine wants --keys")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535)] = 8000,
+    grpc_port: Annotated[
+        int | None, typer.Option("--grpc-port", min=1, max=65535, help="gRPC, too, on every interface; wants --keys")
+    ] = None,
     keys: Annotated[Path | None, typer.Option("--keys", help="file of API keys")] = None,
     clock: Annotated[str, typer.Option("--clock", help="wall, log (begins at the log's end) or an ISO time")] = "",
     config: Annotated[Path | None, typer.Option("--config", help="YAML file of serving settings")] = None,
 ) -> None:
-    """Answer requests over HTTP, from a bundle and every event that comes in."""
+    """Answer requests over HTTP, and gRPC where asked to, from a bundle and every event that comes in."""
     given = {"bundle": bundle, "data": data, "store": store, "keys": keys, "clock": clock}
     settings = read_settings(config, {name: value for name, value in given.items() if value})
     if not is_loopback(host) and settings.keys is None:
         raise DataError(f"--host {host}: whoever reaches it could ask: give --keys FILE (`timerec serve-key NAME --keys FILE`)")
-    _check_free(host, port)
-    _run(settings, host, port)
+    if grpc_port is not None:
+        _check_grpc(grpc_port, port, settings.keys)
+    _check_free(host, port, f"--host {host} --port {port}")
+    _run(settings, host, port, grpc_port)
 
 
 def serve_key(
@@ -82,16 +87,31 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _check_free(host: str, port: int) -> None:
+def _check_grpc(port: int, http_port: int, keys: Path | None) -> None:
+    if keys is None:
+        raise DataError(
+            f"--grpc-port {port}: Serve listens for gRPC on every interface, so whoever reaches this machine could ask: "
+            "give --keys FILE (`timerec serve-key NAME --keys FILE`)"
+        )
+    if port == http_port:
+        raise DataError(f"--grpc-port {port}: HTTP is there: choose another")
+    try:
+        import serve_app.timerec_pb2_grpc  # noqa: F401, refuses older releases of gRPC and protobuf
+    except Exception as error:
+        raise DataError(f"--grpc-port {port}: gRPC cannot be used ({error}): pip install 'timerec[grpc]'") from None
+    _check_free("0.0.0.0", port, f"--grpc-port {port}")
+
+
+def _check_free(host: str, port: int, given: str) -> None:
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise DataError(f"--host {host} --port {port}: cannot be listened on ({error.strerror}): choose others") from None
+            raise DataError(f"{given}: cannot be listened on ({error.strerror}): choose others") from None
 
 
-def _run(settings: Any, host: str, port: int) -> None:
+def _run(settings: Any, host: str, port: int, grpc_port: int | None) -> None:
     from serve_app.environment import prepare
     from timerec.data.cluster import connect, disconnect
 
@@ -105,7 +125,9 @@ def _run(settings: Any, host: str, port: int) -> None:
 
     try:
         console.print("unpacking the bundle, starting gateway, encoder, forecaster and fusion …")
-        start(settings, host, port)
+        start(settings, host, port, grpc_port)
+        if grpc_port is not None:
+            console.print(f"gRPC: port {grpc_port} of every interface", highlight=False)
         console.print(f"ready: http://{host}:{port}/  (Ctrl-C ends it)", highlight=False)
         threading.Event().wait()
     except KeyboardInterrupt:

@@ -15,6 +15,7 @@ from serve_app.http import make_api
 from serve_app.keys import Keys
 from serve_app.metrics import Metrics
 from serve_app.problems import Problem
+from serve_app.rules import Rules
 from serve_app.schemas import NewEvent, RecommendRequest
 from serve_app.settings import Limits
 
@@ -136,7 +137,7 @@ class Service:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        app = Door(make_api(self.gateway), Limits(), self._keys, self.gateway.metrics)
+        app = Door(make_api(self.gateway), Rules(Limits(), self._keys), self.gateway.metrics)
         self._server = uvicorn.Server(uvicorn.Config(app, port=self.port, log_level="warning", timeout_graceful_shutdown=1))
         self._thread = threading.Thread(target=self._server.run, daemon=True)
         self._thread.start()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from serve_app.keys import add_key
 from tests.serve_cases import ROOT, free_port
 
 COMMAND = [sys.executable, "-m", "timerec.cli"]
@@ -36,6 +37,22 @@ def test_settings_hosts_and_ports_are_told_before_anything_starts(tmp_path: Path
     assert "setting fusion" in refused("serve", "--config", str(settings))
     settings.write_text("bundle: b\nfusions: 3\n")
     assert "setting fusions" in refused("serve", "--config", str(settings))
+
+
+def test_grpc_wants_keys_and_a_port_of_its_own(tmp_path: Path) -> None:
+    keys = tmp_path / "keys.txt"
+    add_key(keys, "shop")
+    no_keys = refused("serve", "--bundle", "b", "--grpc-port", str(free_port()))
+    assert "on every interface" in no_keys and "give --keys FILE" in no_keys
+    port = str(free_port())
+    same = refused("serve", "--bundle", "b", "--keys", str(keys), "--port", port, "--grpc-port", port)
+    assert "HTTP is there" in same
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        busy = str(taken.getsockname()[1])
+        told = refused("serve", "--bundle", "b", "--keys", str(keys), "--port", port, "--grpc-port", busy)
+        assert f"--grpc-port {busy}: cannot be listened on" in told
 
 
 @pytest.mark.parametrize(("option", "words"), [("--bundle", "is no timerec bundle"), ("--keys", "cannot be read")])

@@ -10,6 +10,7 @@ from typing import Any
 from serve_app.door import Door
 from serve_app.keys import Keys, add_key
 from serve_app.metrics import Metrics
+from serve_app.rules import Rules
 from serve_app.settings import Limits
 
 
@@ -65,7 +66,7 @@ async def ask(
 
 def door(behind: Behind, keys: Keys | None = None, **limits: Any) -> tuple[Door, Metrics]:
     metrics = Metrics("one")
-    return Door(behind, Limits(**limits), keys, metrics), metrics
+    return Door(behind, Rules(Limits(**limits), keys), metrics), metrics
 
 
 def test_a_body_that_is_too_long_is_refused_whatever_it_says() -> None:
