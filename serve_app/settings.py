@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -16,8 +17,12 @@ class Scale(_Section):
 
     min_replicas: int = Field(1, ge=1, description="kept without traffic")
     max_replicas: int = Field(1, ge=1, description="started under load")
-    target_ongoing_requests: float = Field(8, gt=0, description="requests in work a replica at which more are started")
-    max_ongoing_requests: int = Field(64, ge=1, description="requests in work a replica at most; others wait")
+    target_ongoing_requests: float = Field(
+        8,
+        gt=0,
+        description="calls in work a replica at which more are started; one to encoder or fusion brings up to 16 requests",
+    )
+    max_ongoing_requests: int = Field(64, ge=1, description="calls in work a replica at most; others wait")
     num_cpus: float = Field(0.5, ge=0, description="logical CPUs that Ray reserves for a replica")
     upscale_delay_s: float = Field(5, ge=0, description="seconds of load before replicas are added")
     downscale_delay_s: float = Field(60, ge=0, description="seconds without load before replicas are drained and ended")
@@ -64,9 +69,23 @@ class Settings(_Section):
     clock: str = Field("wall", description="wall, log (starts at the end of the log) or an ISO time at which it starts")
     keys: Path | None = Field(None, description="file of API keys (`timerec serve-key`); without it nobody is asked for one")
     log_requests: bool = Field(True, description="keep what was answered in the store, for `timerec replay`")
-    gateway: Scale = Scale(max_ongoing_requests=320, num_cpus=0.5)  # more than in_flight: the gateway itself says that it is full
-    encoder: Scale = Scale()
+    gateway: Scale = Scale(max_ongoing_requests=320)  # more than in_flight: the gateway itself says that it is full
+    encoder: Scale = Scale(target_ongoing_requests=2)
     forecaster: Scale = Scale(num_cpus=0.25)
-    fusion: Scale = Scale(num_cpus=1)
+    fusion: Scale = Scale(target_ongoing_requests=2, num_cpus=1)
     limits: Limits = Limits()
     patience: Patience = Patience()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _on_top_of_the_defaults(cls, given: Any) -> Any:
+        """Of a part that is given, what is not said stays as this part has it, not as all parts have it."""
+        if not isinstance(given, dict):
+            return given
+        defaults = {name: field.default for name, field in cls.model_fields.items() if isinstance(field.default, Scale)}
+        parts = {
+            name: scale.model_dump(exclude_unset=True) | given[name]
+            for name, scale in defaults.items()
+            if isinstance(given.get(name), dict)
+        }
+        return {**given, **parts}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from serve_app.app import options_of
-from serve_app.settings import Scale
+from serve_app.settings import Scale, Settings
 
 
 def test_a_part_that_scales_does_so_by_its_own_delays() -> None:
@@ -19,3 +19,10 @@ def test_a_part_that_scales_does_so_by_its_own_delays() -> None:
 def test_a_part_that_does_not_scale_has_its_number() -> None:
     told = options_of(Scale(min_replicas=2, max_replicas=2, upscale_delay_s=1))
     assert told["num_replicas"] == 2 and "autoscaling_config" not in told
+
+
+def test_what_is_not_said_of_a_part_stays_as_that_part_has_it() -> None:
+    told = Settings.model_validate({"bundle": "b", "gateway": {"max_replicas": 4}, "fusion": {"max_replicas": 8, "num_cpus": 2}})
+    assert (told.gateway.max_ongoing_requests, told.gateway.max_replicas) == (320, 4)
+    assert (told.fusion.target_ongoing_requests, told.fusion.num_cpus, told.encoder.target_ongoing_requests) == (2, 2, 2)
+    assert told.forecaster.num_cpus == 0.25
