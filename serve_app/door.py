@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
-from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -16,6 +16,8 @@ from serve_app.settings import Limits
 ADMIN = "/v1/models"
 OPEN = ("/healthz", "/readyz", "/metrics")  # for whoever watches the service; told apart by the network, not by keys
 READING = ("GET", "HEAD")
+LONGEST_NUMBER = 18  # digits of a length that can be one
+NOSNIFF = (b"x-content-type-options", b"nosniff")  # an identifier may hold markup: an answer is what it says it is
 PAGE = ("/", "/page/")  # files without data: a browser must have them before it can ask for the key
 
 
@@ -37,6 +39,7 @@ class Door:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                message = {**message, "headers": [*message.get("headers", ()), NOSNIFF]}
             await send(message)
 
         try:
@@ -56,7 +59,7 @@ class Door:
             return
         self._busy += 1
         try:
-            await self._app(scope, _bounded(receive, self._limits.body_bytes), send)
+            await self._app(scope, _bounded(receive, self._limits.body_bytes, self._limits.body_seconds), send)
         finally:
             self._busy -= 1
 
@@ -64,10 +67,12 @@ class Door:
         if self._busy >= self._limits.in_flight:
             return Problem(503, "too many requests at this moment: ask again", {"Retry-After": "1"})
         length = headers.get(b"content-length", b"0")
-        if not length.isdigit() or int(length) > self._limits.body_bytes:
+        if not length.isdigit() or len(length) > LONGEST_NUMBER or int(length) > self._limits.body_bytes:
             return Problem(413, f"the body is longer than {self._limits.body_bytes} bytes: send less at once")
-        origin = headers.get(b"origin")
-        if origin is not None and method not in READING and urlsplit(origin).netloc != headers.get(b"host"):
+        if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+            return Problem(415, "the body is compressed: send it as it is, without Content-Encoding")
+        origin = headers.get(b"origin")  # SCHEME://HOST, or anything that somebody sent
+        if origin is not None and method not in READING and origin.partition(b"://")[2] != headers.get(b"host"):
             return Problem(403, "a page of another site sent this: only this service's own page may change something")
         if self._keys is None or path == PAGE[0] or path.startswith(PAGE[1]):
             return None
@@ -83,16 +88,26 @@ class Door:
         return None
 
 
-def _bounded(receive: Receive, most: int) -> Receive:
-    """Stop reading a body that is longer than it may be, whatever its length was said to be."""
-    read = 0
+def _bounded(receive: Receive, most: int, seconds: float) -> Receive:
+    """Stop reading a body that is longer than it may be, whatever its length was said to be, or that does not come.
+
+    A body that never ends would keep its place among the requests in work, and others out.
+    """
+    read, whole, until = 0, False, asyncio.get_running_loop().time() + seconds
 
     async def limited() -> Message:
-        nonlocal read
-        message = await receive()
+        nonlocal read, whole
+        if whole:
+            return await receive()
+        try:
+            async with asyncio.timeout_at(until):
+                message = await receive()
+        except TimeoutError:
+            raise Problem(408, f"the body did not come within {seconds:g} s: send it at once", {"Connection": "close"}) from None
         read += len(message.get("body", b""))
         if read > most:
             raise Problem(413, f"the body is longer than {most} bytes: send less at once")
+        whole = not message.get("more_body", False)
         return message
 
     return limited
@@ -101,4 +116,4 @@ def _bounded(receive: Receive, most: int) -> Receive:
 def _route(scope: Scope) -> str:
     """The path as it was declared: metrics must not grow with every identifier."""
     route: Any = scope.get("route")
-    return getattr(route, "path", "other")
+    return getattr(route, "path_format", "other")
