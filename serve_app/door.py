@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
 from typing import Any
-from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -16,6 +16,8 @@ from serve_app.rules import Rules
 ADMIN = "/v1/models"
 OPEN = ("/healthz", "/readyz", "/metrics")  # for whoever watches the service; told apart by the network, not by keys
 READING = ("GET", "HEAD")
+LONGEST_NUMBER = 18  # digits of a length that can be one
+NOSNIFF = (b"x-content-type-options", b"nosniff")  # an identifier may hold markup: an answer is what it says it is
 PAGE = ("/", "/page/")  # files without data: a browser must have them before it can ask for the key
 
 
@@ -36,6 +38,7 @@ class Door:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                message = {**message, "headers": [*message.get("headers", ()), NOSNIFF]}
             await send(message)
 
         try:
@@ -58,11 +61,14 @@ class Door:
 
     def _refuse(self, headers: dict[bytes, bytes], method: str, path: str) -> Problem | None:
         length = headers.get(b"content-length", b"0")
-        problem = self._rules.full() or self._rules.too_long(int(length) if length.isdigit() else sys.maxsize)
+        told = int(length) if length.isdigit() and len(length) <= LONGEST_NUMBER else sys.maxsize
+        problem = self._rules.full() or self._rules.too_long(told)
         if problem:
             return problem
-        origin = headers.get(b"origin")
-        if origin is not None and method not in READING and urlsplit(origin).netloc != headers.get(b"host"):
+        if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+            return Problem(415, "the body is compressed: send it as it is, without Content-Encoding")
+        origin = headers.get(b"origin")  # SCHEME://HOST, or anything that somebody sent
+        if origin is not None and method not in READING and origin.partition(b"://")[2] != headers.get(b"host"):
             return Problem(403, "a page of another site sent this: only this service's own page may change something")
         if path == PAGE[0] or path.startswith(PAGE[1]):
             return None
@@ -70,16 +76,26 @@ class Door:
 
 
 def _bounded(receive: Receive, rules: Rules) -> Receive:
-    """Stop reading a body that is longer than it may be, whatever its length was said to be."""
-    read = 0
+    """Stop reading a body that is longer than it may be, whatever its length was said to be, or that does not come.
+
+    A body that never ends would keep its place among the requests in work, and others out.
+    """
+    read, whole, until = 0, False, asyncio.get_running_loop().time() + rules.body_seconds
 
     async def limited() -> Message:
-        nonlocal read
-        message = await receive()
+        nonlocal read, whole
+        if whole:
+            return await receive()
+        try:
+            async with asyncio.timeout_at(until):
+                message = await receive()
+        except TimeoutError:
+            raise rules.too_slow() from None
         read += len(message.get("body", b""))
         problem = rules.too_long(read)
         if problem:
             raise problem
+        whole = not message.get("more_body", False)
         return message
 
     return limited
@@ -88,4 +104,4 @@ def _bounded(receive: Receive, rules: Rules) -> Receive:
 def _route(scope: Scope) -> str:
     """The path as it was declared: metrics must not grow with every identifier."""
     route: Any = scope.get("route")
-    return getattr(route, "path", "other")
+    return getattr(route, "path_format", "other")

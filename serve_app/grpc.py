@@ -45,7 +45,7 @@ def _call(answer: Answer) -> Answer:
             found = await _behind_rules(gateway, message, grpc_context)
             code = grpc.StatusCode.OK
         except Problem as problem:
-            code = CODES.get(problem.status, grpc.StatusCode.INTERNAL)
+            code = CODES.get(problem.status_code, grpc.StatusCode.INTERNAL)
             return _told(problem, code, grpc_context)
         except Exception as error:
             code = grpc.StatusCode.INTERNAL

@@ -7,26 +7,34 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Response
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, PlainTextResponse
 
 from serve_app import problems
 from serve_app.problems import Problem
 from serve_app.schemas import (
     Alike,
+    Alive,
     At,
     BatchAnswer,
     BatchRequest,
+    ChangeAnswer,
     Deadline,
     EventAnswer,
     EventBatch,
     Events,
-    Id,
+    ForecastAnswer,
+    HistoryAnswer,
     Limit,
+    ModelsAnswer,
     NewModel,
+    PathId,
     ProblemDetails,
+    ReadyAnswer,
     RecommendAnswer,
     RecommendRequest,
     Search,
+    SimilarAnswer,
+    UsersAnswer,
 )
 from timerec import __version__
 
@@ -39,7 +47,6 @@ PAGE_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"
 PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'self'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'",
-    "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",  # its files belong together: none may be older than the others
 }
@@ -48,7 +55,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         "description": problems.TITLES[status],
         "content": {"application/problem+json": {"schema": ProblemDetails.model_json_schema()}},
     }
-    for status in (400, 401, 403, 404, 409, 413, 422, 429, 503, 504)
+    for status in (400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 503, 504)
 }
 
 
@@ -60,6 +67,7 @@ def make_api(gateway: Gateway) -> FastAPI:
         description="Recommendations that know what time it is, down to the last second.",
         docs_url=None,  # its page loads scripts from elsewhere
         redoc_url=None,
+        redirect_slashes=False,  # to wherever the request says that it was sent: a path that is not there is not found
         responses=ERRORS,
     )
     problems.install(api)
@@ -80,32 +88,33 @@ def make_api(gateway: Gateway) -> FastAPI:
         sent = body.events if isinstance(body, EventBatch) else [body]
         return _json({"events": await gateway.append(sent)})
 
-    @api.get("/v1/items/{item_id}/forecast", summary="Where an item is heading")
-    async def forecast(item_id: Id, at: At = None) -> Response:
+    # identifiers may hold slashes, which are told apart no more once a path is decoded: the rest of the route ends them
+    @api.get("/v1/items/{item_id:path}/forecast", response_model=ForecastAnswer, summary="Where an item is heading")
+    async def forecast(item_id: PathId, at: At = None) -> Response:
         """The item's series up to `at`, and its forecast from there with quantiles."""
         return _json(await gateway.forecast(item_id, gateway.moment(at)))
 
-    @api.get("/v1/users/{user_id}/history", summary="What a user did")
-    async def history(user_id: Id, at: At = None, limit: Limit = 50) -> Response:
+    @api.get("/v1/users/{user_id:path}/history", response_model=HistoryAnswer, summary="What a user did")
+    async def history(user_id: PathId, at: At = None, limit: Limit = 50) -> Response:
         """The user's latest events strictly before `at`, the newest first."""
         return _json(await gateway.history(user_id, gateway.moment(at), limit))
 
-    @api.get("/v1/users", summary="Find users")
+    @api.get("/v1/users", response_model=UsersAnswer, summary="Find users")
     async def users(search: Search = "", limit: Limit = 20) -> Response:
         """Users whose identifier begins with `search`, those with the longest histories first."""
         return _json({"users": await gateway.users(search, limit)})
 
-    @api.get("/v1/similar/{item_id}", summary="Items like an item")
-    async def similar(item_id: Id, k: Alike = 10, at: At = None) -> Response:
+    @api.get("/v1/similar/{item_id:path}", response_model=SimilarAnswer, summary="Items like an item")
+    async def similar(item_id: PathId, k: Alike = 10, at: At = None) -> Response:
         """What people take together with it, then what reads alike."""
         return _json({"item_id": item_id, "items": await gateway.similar(item_id, k, gateway.moment(at))})
 
-    @api.get("/v1/models", summary="Which models answer")
+    @api.get("/v1/models", response_model=ModelsAnswer, summary="Which models answer")
     async def models() -> Response:
         """The active model, the previous one, and the one in the shadow."""
         return _json(await gateway.desk.told())
 
-    @api.post("/v1/models", summary="Answer with another bundle")
+    @api.post("/v1/models", response_model=ChangeAnswer, summary="Answer with another bundle")
     async def change_model(body: NewModel) -> Response:
         """Loads the bundle beside the old one, compares answers, and swaps; a broken one changes nothing. With `shadow` it
         answers a share of the requests unseen, and /metrics tells how far it agrees. Wants a key whose name begins with
@@ -113,23 +122,25 @@ def make_api(gateway: Gateway) -> FastAPI:
         """
         return _json(await gateway.desk.change(body))
 
-    @api.post("/v1/models:back", summary="Answer with the previous model again")
+    @api.post("/v1/models:back", response_model=ModelsAnswer, summary="Answer with the previous model again")
     async def model_back() -> Response:
         """The way back after a change; also ends any shadow."""
         return _json(await gateway.desk.back())
 
-    @api.get("/healthz", summary="Is this gateway alive")
+    @api.get("/healthz", response_model=Alive, summary="Is this gateway alive")
     async def healthz() -> Response:
         """200 while the gateway runs."""
         return _json({"status": "ok"})
 
-    @api.get("/readyz", summary="Can everything be answered")
+    not_ready: dict[int | str, dict[str, Any]] = {503: {"model": ReadyAnswer, "description": "An answer would lack something"}}
+
+    @api.get("/readyz", response_model=ReadyAnswer, responses=not_ready, summary="Can everything be answered")
     async def readyz() -> Response:
         """State of every part and of the store; 503 where an answer would lack something."""
         told = await gateway.state()
         return _json(told, 200 if told["ready"] else 503)
 
-    @api.get("/metrics", summary="Prometheus metrics of this gateway")
+    @api.get("/metrics", response_class=PlainTextResponse, summary="Prometheus metrics of this gateway")
     async def metrics() -> Response:
         """Counts and latencies in Prometheus' text format."""
         return Response(gateway.metrics.text(), media_type="text/plain; version=0.0.4")

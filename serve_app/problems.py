@@ -12,30 +12,35 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 log = logging.getLogger("ray.serve")
+LONGEST = 300  # characters of what is said of one field: its name may be anything that somebody sent
 TITLES = {
     400: "Bad request", 401: "An API key is needed", 403: "This key may not do that", 404: "Not found",
-    405: "Method not allowed", 409: "Conflict", 413: "The body is too large", 422: "The request cannot be answered as it is",
+    405: "Method not allowed", 408: "The body did not come", 409: "Conflict", 413: "The body is too large",
+    415: "The body cannot be read in this form", 422: "The request cannot be answered as it is",
     429: "Too many requests", 500: "Something went wrong here", 503: "Busy", 504: "Too late",
 }  # fmt: skip
 UNEXPECTED = "the request could not be answered; the server's log says why"
 
 
-class Problem(Exception):
-    """An answer that is an error."""
+class Problem(HTTPException):
+    """An answer that is an error. FastAPI lets an HTTPException pass while it reads a body, and calls others its own fault."""
 
     def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None, **more: Any) -> None:
-        super().__init__(detail)
-        self.status, self.detail, self.headers, self.more = status, detail, dict(headers or {}), more
+        super().__init__(status, detail, dict(headers or {}))
+        self.more = more
 
     def response(self) -> JSONResponse:
         """The problem as it is sent."""
-        told = {"type": "about:blank", "title": TITLES.get(self.status, "Error"), "status": self.status, "detail": self.detail}
-        return JSONResponse({**told, **self.more}, self.status, self.headers, media_type="application/problem+json")
+        status, title = self.status_code, TITLES.get(self.status_code, "Error")
+        told = {"type": "about:blank", "title": title, "status": status, "detail": self.detail, **self.more}
+        return JSONResponse(told, status, self.headers, media_type="application/problem+json")
 
 
 def invalid(errors: Sequence[Mapping[str, Any]]) -> Problem:
     """The problem of a request that is not as described, from what pydantic says of it."""
-    faults = [{"field": ".".join(map(str, fault["loc"])), "message": str(fault["msg"])[:300]} for fault in errors[:20]]
+    faults = [
+        {"field": ".".join(map(str, fault["loc"]))[:LONGEST], "message": str(fault["msg"])[:LONGEST]} for fault in errors[:20]
+    ]
     first = f"{faults[0]['field']}: {faults[0]['message']}" if faults else "the request is not as described"
     return Problem(422, first, errors=faults)
 

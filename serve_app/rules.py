@@ -33,6 +33,16 @@ class Rules:
         most = self._limits.body_bytes
         return Problem(413, f"the body is longer than {most} bytes: send less at once") if length > most else None
 
+    @property
+    def body_seconds(self) -> float:
+        """How long a body may take to come."""
+        return self._limits.body_seconds
+
+    def too_slow(self) -> Problem:
+        """408 where a body did not come in time."""
+        told = f"the body did not come within {self.body_seconds:g} s: send it at once"
+        return Problem(408, told, {"Connection": "close"})
+
     def refuse(self, authorization: str, *, admin: bool = False) -> Problem | None:
         """401, 403 or 429 where the key may not do that now; None where it may, or nobody is asked for one.
 

@@ -38,6 +38,7 @@ class Limits(_Section):
     """What a request may ask for."""
 
     body_bytes: int = Field(1 << 20, ge=1024, description="size of a request's body")
+    body_seconds: float = Field(10, gt=0, description="until a request's body is there; then 408")
     k: int = Field(200, ge=1, description="items of one answer")
     batch: int = Field(100, ge=1, description="requests of one batch")
     events: int = Field(1000, ge=1, description="events of one call")

@@ -75,6 +75,7 @@ def test_a_body_that_is_too_long_is_refused_whatever_it_says() -> None:
         one, _ = door(behind, body_bytes=2048)
         assert (await ask(one, headers={"Content-Length": "2049"}))[0] == 413
         assert (await ask(one, headers={"Content-Length": "-5"}))[0] == 413
+        assert (await ask(one, headers={"Content-Length": "9" * 5000}))[0] == 413
         assert behind.read == 0
         status, _, body = await ask(one, headers={"Content-Length": "2"}, parts=(b"x" * 1500,) * 9)
         assert (status, behind.read) == (413, 1500) and "2048 bytes" in body["detail"]
@@ -154,8 +155,49 @@ def test_pages_of_other_sites_change_nothing() -> None:
         foreign = {"Host": "127.0.0.1:8000", "Origin": "https://elsewhere.example"}
         status, _, body = await ask(one, "/v1/models:back", foreign)
         assert status == 403 and "another site" in body["detail"]
-        assert (await ask(one, "/v1/models:back", {**foreign, "Origin": "null"}))[0] == 403
+        for origin in ("null", "http://[", "\xff", "", "http://127.0.0.1:8000@elsewhere.example", "127.0.0.1:8000"):
+            assert (await ask(one, "/v1/models:back", {**foreign, "Origin": origin}))[0] == 403
         assert (await ask(one, "/v1/users", foreign, method="GET"))[0] == 200
         assert (await ask(one, "/v1/events", {**foreign, "Origin": "http://127.0.0.1:8000"}))[0] == 200
+
+    asyncio.run(run())
+
+
+def test_a_body_that_does_not_come_gives_its_place_back() -> None:
+    async def run() -> None:
+        one, _ = door(Behind(), in_flight=1, body_seconds=0.05)
+        sent: list[dict[str, Any]] = []
+
+        async def never() -> dict[str, Any]:
+            await asyncio.sleep(60)
+            raise AssertionError("nobody waits so long")
+
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(message)
+
+        scope = {"type": "http", "method": "POST", "path": "/v1/events", "root_path": "", "headers": []}
+        await one(scope, never, send)
+        assert sent[0]["status"] == 408 and (b"connection", b"close") in sent[0]["headers"]
+        assert (await ask(one))[0] == 200
+
+    asyncio.run(run())
+
+
+def test_a_compressed_body_is_refused_before_it_is_read() -> None:
+    async def run() -> None:
+        behind = Behind()
+        one, _ = door(behind)
+        status, _, body = await ask(one, headers={"Content-Encoding": "gzip"})
+        assert (status, behind.read) == (415, 0) and "without Content-Encoding" in body["detail"]
+        assert (await ask(one, headers={"Content-Encoding": "identity"}))[0] == 200
+
+    asyncio.run(run())
+
+
+def test_no_answer_is_taken_for_what_it_does_not_say_it_is() -> None:
+    async def run() -> None:
+        one, _ = door(Behind(), body_bytes=2048)
+        for headers in ({}, {"Content-Length": "5000"}):
+            assert (await ask(one, headers=headers))[1]["x-content-type-options"] == "nosniff"
 
     asyncio.run(run())
