@@ -10,6 +10,7 @@ from typing import Any
 import ray
 from ray import serve
 from ray.exceptions import RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from serve_app.clock import shift_of
 from serve_app.models import Model
@@ -96,9 +97,12 @@ def _deployment(name: str, part: type, scale: Scale) -> serve.Deployment:
 
 def _unpack_elsewhere(settings: Settings) -> Path:
     """Where the bundle is unpacked now, by a process that ends: this one is small, and what unpacking imports stays for good."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     task: Any = ray.remote(max_calls=1, num_cpus=0)(_unpack)  # what the decorator makes of it is not known to type checkers
     try:
-        found: Path = ray.get(task.remote(settings.bundle.absolute(), settings.folder.absolute(), settings.data))
+        found: Path = ray.get(
+            task.options(scheduling_strategy=here).remote(settings.bundle.absolute(), settings.folder.absolute(), settings.data)
+        )
     except RayTaskError as error:
         raise error.cause from None
     return found

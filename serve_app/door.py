@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from collections.abc import Collection
+from ipaddress import ip_address
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -24,8 +26,10 @@ PAGE = ("/", "/page/")  # files without data: a browser must have them before it
 class Door:
     """An ASGI middleware in front of an API."""
 
-    def __init__(self, api: ASGIApp, rules: Rules, metrics: Metrics) -> None:
+    def __init__(self, api: ASGIApp, rules: Rules, metrics: Metrics, hosts: Collection[str] = ()) -> None:
+        """Args: hosts: names by which the service may be called without keys, beside those of this machine."""
         self._app, self._rules, self._metrics = api, rules, metrics
+        self._hosts = {name.lower() for name in hosts}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the request in, or answer with a problem."""
@@ -70,9 +74,26 @@ class Door:
         origin = headers.get(b"origin")  # SCHEME://HOST, or anything that somebody sent
         if origin is not None and method not in READING and origin.partition(b"://")[2] != headers.get(b"host"):
             return Problem(403, "a page of another site sent this: only this service's own page may change something")
+        # a page may have its own name resolved to this machine, and then it is no other site to a browser (DNS rebinding)
+        if not self._rules.with_keys and not _local(name := _name(headers.get(b"host", b""))) and name not in self._hosts:
+            return Problem(403, f"{name[:100]} is no name of this service: call it by one of its `hosts`, or give it keys")
         if path == PAGE[0] or path.startswith(PAGE[1]):
             return None
         return self._rules.refuse(headers.get(b"authorization", b"").decode("latin-1"), admin=path.startswith(ADMIN))
+
+
+def _name(host: bytes) -> str:
+    """The name of a Host header, without its port."""
+    name = host.decode("latin-1").lower()
+    return name.rpartition(":")[0] if name.rpartition(":")[2].isdigit() else name
+
+
+def _local(name: str) -> bool:
+    """Whether only this machine calls itself so; a program that says no name at all is no browser."""
+    try:
+        return name in ("", "localhost") or ip_address(name.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 def _bounded(receive: Receive, rules: Rules) -> Receive:

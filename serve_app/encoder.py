@@ -38,4 +38,7 @@ class Encoder(Replica["Reading"]):
         return await self.compute(lambda: part.find(search, limit) if (part := self.part(model)) else Missing(model))
 
     def _read(self, asks: list[Ask], models: list[str]) -> list[Heard | Missing | Failed]:
-        return self.together(models, lambda part, rows: part.reader.read([asks[row] for row in rows]))
+        def read(part: Reading, rows: list[int]) -> list[Heard]:
+            return [heard._replace(behind=self.behind) for heard in part.reader.read([asks[row] for row in rows])]
+
+        return self.together(models, read)

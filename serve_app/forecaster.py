@@ -26,14 +26,13 @@ class Forecaster(Replica["Foreseeing"]):
 
         Returns:
             {"covered": steps in the table, "told": place in the store when it was made, "until": unix seconds at which it lacks a
-            step}.
+            step, "behind": whether the store could not be reached}.
         """
         part = self._parts.get(model)
         if part is None:
             return Missing(model)
-        if part.live.reaches(at):
-            return part.told()
-        return await self.compute(lambda: part.reach(at) if (part := self.part(model)) else Missing(model))
+        told = part.told() if part.live.reaches(at) else await self.compute(self._reach, at, model)
+        return told if isinstance(told, Missing) else {**told, "behind": self.behind}
 
     async def table(self, covered: int, model: str) -> tuple[int, int, ForecastTable] | Missing:
         """The table with at least so many steps: (steps, place in the store when it was made, table)."""
@@ -42,6 +41,10 @@ class Forecaster(Replica["Foreseeing"]):
     async def item(self, item_id: str, at: int, model: str) -> dict[str, Any] | Missing | None:
         """Series and forecast of an item as of `at`; None for an unknown one."""
         return await self.compute(lambda: part.item(item_id, at) if (part := self.part(model)) else Missing(model))
+
+    def _reach(self, at: int, model: str) -> dict[str, Any] | Missing:
+        part = self.part(model)
+        return part.reach(at) if part else Missing(model)
 
     def idle(self, part: Foreseeing) -> None:
         super().idle(part)

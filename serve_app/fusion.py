@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,12 @@ class Fusion(Replica["Ranking"]):
         return Ranking(base)
 
     async def rank(
-        self, asks: list[Ask], heard: list[Heard | None], forecasts: list[tuple[int, int]], models: list[str]
+        self,
+        asks: list[Ask],
+        heard: list[Heard | None],
+        forecasts: list[tuple[int, int]],
+        patience: list[float],
+        models: list[str],
     ) -> list[Answer | Missing | Failed]:
         """Answer requests, at most `timerec.online.live.GUESTS` at once.
 
@@ -44,11 +50,13 @@ class Fusion(Replica["Ranking"]):
             heard: what the encoder says of each; without it the answer lacks that term.
             forecasts: steps that the forecaster's table has, and the place in the store when it was made. A request waits for
                 steps that are missing here; a table that only late events changed is fetched beside.
+            patience: seconds that each waits for such steps.
             models: by which model each is answered.
         """
         for model in dict.fromkeys(models):
             if part := self._parts.get(model):
-                await self._foresee(part, max(one for one, name in zip(forecasts, models, strict=True) if name == model))
+                rows = [row for row, name in enumerate(models) if name == model]
+                await self._foresee(part, max(forecasts[row] for row in rows), min(patience[row] for row in rows))
         return await self.compute(self._answer, asks, heard, models)
 
     async def similar(self, item_id: str, k: int, at: int, model: str) -> list[dict[str, Any]] | Missing | None:
@@ -61,15 +69,17 @@ class Fusion(Replica["Ranking"]):
 
         return self.together(models, answer)
 
-    async def _foresee(self, part: Ranking, forecast: tuple[int, int]) -> None:
-        """Have the forecaster's table fetched where it is newer, and wait for it where steps are missing."""
+    async def _foresee(self, part: Ranking, forecast: tuple[int, int], seconds: float) -> None:
+        """Have the forecaster's table fetched where it is newer, and wait so many seconds for it where steps are missing."""
         if forecast <= part.forecast:
             return
         missing = forecast[0] > part.forecast[0]
         if part.fetching is None and time.monotonic() - part.fetched_at > (AGAIN if missing else BETWEEN):
-            part.fetching = asyncio.get_running_loop().create_task(self._fetch(part, forecast))
+            # in nobody's context: Serve would cancel it with the request that happened to start it
+            work = self._fetch(part, forecast)
+            part.fetching = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
         if missing and part.fetching is not None:  # shared: a request that has gone takes it from nobody
-            await asyncio.wait({part.fetching}, timeout=FETCHING)
+            await asyncio.wait({part.fetching}, timeout=seconds)
 
     async def _fetch(self, part: Ranking, forecast: tuple[int, int]) -> None:
         """Take the forecaster's table. Without it answers go on, and say of which steps their forecasts are."""

@@ -42,9 +42,10 @@ from timerec.store.open import open_store
 
 AHEAD = 86_400  # seconds by which an event may be ahead of the clock
 FRESH = 1.0  # seconds for which the forecaster's last word on its table is taken
+STATED = 1.0  # seconds for which the state of the parts is taken
 FOLLOWED = 0.5  # seconds between looks at which models are agreed on
 LOADING = 300.0  # seconds that a replica may take to load a model
-USUAL = 50  # items of an answer up to which it takes no longer than others
+USUAL = 50  # items of an answer, or of an exclusion, up to which it takes no longer than others
 
 
 SHADOWS = 32  # requests that the shadow answers at once
@@ -61,6 +62,7 @@ class Foretold(NamedTuple):
     covered: int = 0
     told: int = 0
     until: int = 0
+    behind: bool = False
     asked_at: float = -math.inf
 
 
@@ -83,12 +85,14 @@ class Gateway(Calls):
         self._configured = Model(**configured)
         self._models = read_models(self._store, self._configured)
         self._followed_at, self._following, self._looking = time.monotonic(), False, asyncio.Lock()
+        self._stated: dict[str, Any] = {}
+        self._stated_at, self._stating = -math.inf, asyncio.Lock()
         self._forecasts: dict[str, Foretold] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.desk = ModelDesk(self, self._store, self._configured)
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
-        return Door(make_api(self), self.rules, self.metrics)
+        return Door(make_api(self), self.rules, self.metrics, self._settings.hosts)
 
     async def recommend(self, body: RecommendRequest, until: float) -> dict[str, Any]:
         """One answer, by the moment `until` of the monotonic clock."""
@@ -116,14 +120,15 @@ class Gateway(Calls):
         )
         try:
             left = until - time.monotonic()
-            answer: Answer = _held(await self._rank.ask(left, ask, heard, forecast, model, alone=_long(ask)))
+            patience = min(self._patience.forecaster, 0.6 * left)
+            answer: Answer = _held(await self._rank.ask(left, ask, heard, forecast, patience, model, alone=_long(ask)))
         except Late:
             raise Problem(504, "no answer in time: ask again, or wait longer") from None
         except (Down, Busy):
             raise Problem(503, "too many requests at this moment: ask again", {"Retry-After": "1"}) from None
         if answer.forecast[0] < forecast[0] and "forecaster" not in degraded:
             degraded.append("forecaster")  # the fusion did not get the table in time
-        if answer.behind:
+        if answer.behind or (heard and heard.behind) or self._forecasts.get(model, Foretold()).behind:
             degraded.append("store")
         items = [{"rank": rank, **item} for rank, item in enumerate(answer.items, 1)]
         told = {
@@ -135,7 +140,14 @@ class Gateway(Calls):
     async def recommend_all(self, requests: Sequence[RecommendRequest], until: float) -> list[dict[str, Any]]:
         """Answers in the order of the requests."""
         _at_most(len(requests), self._limits.batch, "requests")
-        return await asyncio.gather(*(self.recommend(one, until) for one in requests))
+        for one in requests:  # what cannot be answered is told before anything is computed
+            self._request(one)
+        tasks = [asyncio.create_task(self.recommend(one, until)) for one in requests]
+        try:
+            return await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:  # where one failed, nobody waits for the others
+                task.cancel()
 
     async def append(self, sent: Sequence[NewEvent]) -> list[dict[str, Any]]:
         """Store events; they are on disk when it returns."""
@@ -144,8 +156,9 @@ class Gateway(Calls):
         rows = [self._event(one, now) for one in sent]
         try:
             stored = await asyncio.wait_for(self._writer.append(rows), self._patience.answer)
-        except (StoreUnavailable, TimeoutError):  # what is stored all the same counts once when it is sent again
-            raise Problem(503, "the event store cannot be reached: send the events again", {"Retry-After": "1"}) from None
+        except (StoreUnavailable, TimeoutError):  # what is stored all the same counts once when it is sent again by its event_id
+            told = "the event store cannot be reached: send the events again, with the same event_id where they have one"
+            raise Problem(503, told, {"Retry-After": "1"}) from None
         except DataError as error:
             raise Problem(422, str(error)) from None
         self.metrics.events(len(rows), sum(one.duplicate for one in stored))
@@ -171,7 +184,13 @@ class Gateway(Calls):
         return _found(await self._ask(self._fusion.similar, item_id, k, at), f"item_id {item_id!r} is in no table")
 
     async def state(self) -> dict[str, Any]:
-        """State of every part and of the store."""
+        """State of every part and of the store, looked up once a second at most: who may ask nothing else may ask this."""
+        async with self._stating:
+            if time.monotonic() - self._stated_at > STATED:
+                self._stated, self._stated_at = await self._look(), time.monotonic()
+        return {**self._stated, "now": self._clock.next_second()}
+
+    async def _look(self) -> dict[str, Any]:
         parts = await asyncio.gather(*(self._state(handle) for handle in (self._encoder, self._forecaster, self._fusion)))
         told: dict[str, Any] = dict(zip(("encoder", "forecaster", "fusion"), parts, strict=True))
         try:
@@ -183,7 +202,6 @@ class Gateway(Calls):
             **told,
             "ready": ready,
             "model": self._models.active.digest,
-            "now": self._clock.next_second(),
             "version": __version__,
         }
 
@@ -373,7 +391,11 @@ def _at_most(given: int, most: int, name: str) -> None:
 
 def _long(ask: Ask) -> bool:
     """Whether a request takes the fusion so long that others should not wait with it."""
-    return ask.explain or ask.k > USUAL or any(asked is not None for asked in (ask.history, ask.items, ask.category))
+    return (
+        ask.explain
+        or max(ask.k, len(ask.exclude)) > USUAL
+        or any(asked is not None for asked in (ask.history, ask.items, ask.category))
+    )
 
 
 def _held(found: Any) -> Any:

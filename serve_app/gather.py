@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -52,7 +53,7 @@ class Gathered:
             if not self._calls or len(self._waiting) >= TOGETHER:
                 self._send()
             elif self._timer is None:
-                self._timer = loop.call_later(WINDOW, self._send)
+                self._timer = loop.call_later(WINDOW, self._send, context=contextvars.Context())
         try:
             async with asyncio.timeout(seconds):
                 return await one.answer
@@ -68,7 +69,8 @@ class Gathered:
             self._start(group)
 
     def _start(self, group: list[_Waiting]) -> None:
-        task = asyncio.get_running_loop().create_task(self._call(group))
+        # in nobody's context: Serve would cancel it with the request that happened to start it, and the others with that
+        task = asyncio.get_running_loop().create_task(self._call(group), context=contextvars.Context())
         self._calls.add(task)
         task.add_done_callback(self._ended)
 
@@ -82,12 +84,18 @@ class Gathered:
         left = max(one.until for one in group) - asyncio.get_running_loop().time()
         try:
             answers = await call(lambda: self._method(*columns), left)
+        except asyncio.CancelledError:  # of the call, or of this task when the gateway ends: nobody may wait for ever
+            _fail(group, Down())
         except Exception as error:
-            for one in group:
-                if not one.answer.done():  # done: whoever asked has gone, or waits no longer
-                    # each its own: a raised exception collects the frames of whoever it passes
-                    one.answer.set_exception(type(error)() if isinstance(error, Late | Down | Busy) else error)
+            _fail(group, error)
         else:
             for one, answer in zip(group, answers, strict=True):
                 if not one.answer.done():
                     one.answer.set_result(answer)
+
+
+def _fail(group: list[_Waiting], error: Exception) -> None:
+    for one in group:
+        if not one.answer.done():  # done: whoever asked has gone, or waits no longer
+            # each its own: a raised exception collects the frames of whoever it passes
+            one.answer.set_exception(type(error)() if isinstance(error, Late | Down | Busy) else error)

@@ -16,6 +16,7 @@ FLUSH = 0.5  # seconds between writes of answered requests
 TOGETHER = 2_000  # events of one commit, where they come from several callers
 PIECE = 500  # answered requests that are written at once
 HELD = 5_000  # answered requests that wait for a store that is away; then the oldest go, and are counted
+MOST = 50_000  # events that wait; more are refused at once
 PAUSE = 0.1  # seconds between tries of a store that is away
 
 
@@ -41,7 +42,12 @@ class Writer:
         self.dropped = 0  # answered requests that could not be kept
 
     async def append(self, events: Sequence[Event]) -> list[Accepted]:
-        """Store events; on disk when it returns. Raises what `EventStore.append` raises."""
+        """Store events; on disk when it returns. Raises what `EventStore.append` raises.
+
+        StoreUnavailable also where too many events wait for the store.
+        """
+        if self._waiting and sum(len(one.events) for one in self._waiting) + len(events) > MOST:
+            raise StoreUnavailable("too many events wait for the store")
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[list[Accepted]] = loop.create_future()
         self._waiting.append(Waiting(events, answer, loop.time() + self._patience))
@@ -64,8 +70,7 @@ class Writer:
 
     async def _commit(self) -> None:
         loop = asyncio.get_running_loop()
-        while self._waiting:
-            group = self._next_group()
+        while group := self._next_group():
             together = [event for one in group for event in one.events]
             try:
                 found = await loop.run_in_executor(self._thread, self._store.append, together)
@@ -109,7 +114,13 @@ class Writer:
         return error
 
     def _next_group(self) -> list[Waiting]:
-        """The callers whose events are committed together: at most so many events, but at least one caller's."""
+        """The callers whose events are committed together: at most so many events, but at least one caller's. None: nobody waits.
+
+        Events of callers who have gone are left out: they were told that they are not stored.
+        """
+        self._waiting = [one for one in self._waiting if not one.answer.done()]
+        if not self._waiting:
+            return []
         count = 1
         size = len(self._waiting[0].events)
         while count < len(self._waiting) and size + len(self._waiting[count].events) <= TOGETHER:

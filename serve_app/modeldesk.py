@@ -6,12 +6,13 @@ import asyncio
 import math
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from serve_app.models import Model, Models, read_models
+from serve_app.models import NOTE, Model, Models, models_of, read_models
 from serve_app.problems import Problem
 from serve_app.schemas import NewModel
 from timerec.online.messages import Ask
@@ -26,7 +27,11 @@ CANARY_SECONDS = 60.0  # for all of them; replicas may still be loading
 
 
 class ModelDesk:
-    """One change at a time in this gateway; all processes follow what is agreed in the store."""
+    """One change at a time; all processes follow what is agreed in the store.
+
+    Another gateway may be asked for another change meanwhile: each writes only upon what it has read or written itself, so that
+    the one which comes second finds out, and undoes nothing.
+    """
 
     def __init__(self, gateway: Gateway, store: EventStore, configured: Model) -> None:
         self._gateway, self._store, self._configured = gateway, store, configured
@@ -34,7 +39,7 @@ class ModelDesk:
 
     async def told(self) -> dict[str, Any]:
         """The models of the service."""
-        return asdict(await self._read())
+        return asdict(await asyncio.to_thread(read_models, self._store, self._configured))
 
     async def change(self, wanted: NewModel) -> dict[str, Any]:
         """Load a bundle in every part, check its answers, and swap; or let it answer in the shadow.
@@ -46,26 +51,30 @@ class ModelDesk:
             raise Problem(409, "another change of models is under way: wait for it")
         async with self._one:
             try:
-                model = Model.at(Path(wanted.bundle), Path(wanted.data) if wanted.data else None)
+                data = Path(wanted.data) if wanted.data else None
+                model = await asyncio.to_thread(Model.at, Path(wanted.bundle), data)
             except DataError as error:
                 raise Problem(422, str(error)) from None
-            before = await self._read()
-            await self._agree(replace(before, coming=model))
+            note, found = await self._read()
+            before = replace(found, coming=None)  # one that is there was left behind, or finds out that it is no more
+            note = await self._agree(replace(before, coming=model), note)
             try:
                 faults = await self._gateway.load(model)
                 if faults:
                     raise Problem(422, faults[0])
                 checked = await self._canaries(before.active, model)
             except BaseException:
-                await self._agree(before)
+                with suppress(Problem):  # another change has begun: what it says stands
+                    await self._agree(before, note)
                 raise
             if wanted.shadow:
-                await self._agree(replace(before, coming=None, shadow=model, share=wanted.shadow))
+                after = replace(before, shadow=model, share=wanted.shadow)
             elif model == before.active:
-                await self._agree(before)
+                after = before
             else:
                 shadow = before.shadow if before.shadow != model else None
-                await self._agree(Models(model, before.active, None, shadow, before.share if shadow else 0.0))
+                after = Models(model, before.active, None, shadow, before.share if shadow else 0.0)
+            await self._agree(after, note)
             return {**await self.told(), "checked": checked}
 
     async def back(self) -> dict[str, Any]:
@@ -77,10 +86,10 @@ class ModelDesk:
         if self._one.locked():
             raise Problem(409, "a change of models is under way: wait for it")
         async with self._one:
-            now = await self._read()
+            note, now = await self._read()
             if now.previous is None:
                 raise Problem(409, "there is no previous model to go back to")
-            await self._agree(Models(now.previous, now.active))
+            await self._agree(Models(now.previous, now.active), note)
             return await self.told()
 
     async def _canaries(self, old: Model, new: Model) -> dict[str, Any]:
@@ -123,12 +132,22 @@ class ModelDesk:
                     raise Problem(503, "the replicas did not load the model in time: nothing has changed") from None
                 await asyncio.sleep(0.5)
 
-    async def _read(self) -> Models:
-        return await asyncio.to_thread(read_models, self._store, self._configured)
+    async def _read(self) -> tuple[str | None, Models]:
+        """What is agreed: as it is written, and what it says."""
+        note = await asyncio.to_thread(self._store.noted, NOTE)
+        return note, models_of(note, self._configured)
 
-    async def _agree(self, models: Models) -> None:
-        await asyncio.to_thread(models.save, self._store, self._configured)
+    async def _agree(self, models: Models, was: str | None) -> str:
+        """Write upon the note `was`; the new note.
+
+        Raises:
+            Problem: it is another one by now.
+        """
+        note = await asyncio.to_thread(models.save, self._store, self._configured, was)
         await self._gateway.follow_now()
+        if note is None:
+            raise Problem(409, "another change of models came in between: look at GET /v1/models")
+        return note
 
 
 def overlap(one: Sequence[dict[str, Any]], other: Sequence[dict[str, Any]]) -> float:

@@ -66,9 +66,17 @@ class Models:
         found = {model.digest: model for model in (self.active, self.previous, self.coming, self.shadow) if model}
         return list(found.values())
 
-    def save(self, store: EventStore, configured: Model) -> None:
-        """Tell all processes of the service that was started with the model `configured`."""
-        store.note(NOTE, json.dumps({**asdict(self), "configured": configured.digest}))
+    def save(self, store: EventStore, configured: Model, was: str | None) -> str | None:
+        """Tell all processes of the service that was started with the model `configured`.
+
+        Args:
+            was: the note as it was read; where it is another one by now, nothing is changed.
+
+        Returns:
+            The new note, None where the old one was another.
+        """
+        text = json.dumps({**asdict(self), "configured": configured.digest})
+        return text if store.renote(NOTE, text, was) else None
 
 
 def read_models(store: EventStore, configured: Model) -> Models:
@@ -76,7 +84,12 @@ def read_models(store: EventStore, configured: Model) -> Models:
 
     What was agreed in a service that was started with another model is over.
     """
-    told: dict[str, Any] = json.loads(store.noted(NOTE) or "{}")
+    return models_of(store.noted(NOTE), configured)
+
+
+def models_of(note: str | None, configured: Model) -> Models:
+    """The models of a note, see `read_models`."""
+    told: dict[str, Any] = json.loads(note or "{}")
     if told.get("configured") != configured.digest:
         return Models(configured)
     previous, coming, shadow = (Model(**told[name]) if told[name] else None for name in ("previous", "coming", "shadow"))

@@ -11,6 +11,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from timerec.store.base import StoreUnavailable
+
 log = logging.getLogger("ray.serve")
 LONGEST = 300  # characters of what is said of one field: its name may be anything that somebody sent
 TITLES = {
@@ -59,6 +61,10 @@ def install(api: FastAPI) -> None:
     @api.exception_handler(RequestValidationError)
     async def not_as_described(_: Request, error: RequestValidationError) -> JSONResponse:
         return invalid(error.errors()).response()
+
+    @api.exception_handler(StoreUnavailable)
+    async def away(_: Request, error: StoreUnavailable) -> JSONResponse:
+        return Problem(503, "the event store cannot be reached: ask again", {"Retry-After": "1"}).response()
 
     @api.exception_handler(Exception)
     async def unexpected(request: Request, error: Exception) -> JSONResponse:

@@ -69,6 +69,9 @@ class Settings(_Section):
     folder: Path = Field(Path(".timerec-serve"), description="where bundles are unpacked, once a machine")
     clock: str = Field("wall", description="wall, log (starts at the end of the log) or an ISO time at which it starts")
     keys: Path | None = Field(None, description="file of API keys (`timerec serve-key`); without it nobody is asked for one")
+    hosts: list[str] = Field(
+        [], description="names by which it may be called without keys, beside those of this machine (localhost, 127.0.0.1, [::1])"
+    )
     log_requests: bool = Field(True, description="keep what was answered in the store, for `timerec replay`")
     gateway: Scale = Scale(max_ongoing_requests=320)  # more than in_flight: the gateway itself says that it is full
     encoder: Scale = Scale(target_ongoing_requests=2)

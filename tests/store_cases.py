@@ -113,6 +113,12 @@ class PlainStore(EventStore):
     def note(self, name: str, text: str) -> None:
         self.notes[name] = text
 
+    def renote(self, name: str, text: str, was: str | None) -> bool:
+        if self.notes.get(name) != was:
+            return False
+        self.notes[name] = text
+        return True
+
     def noted(self, name: str) -> str | None:
         return self.notes.get(name)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -118,7 +119,7 @@ def test_state_metrics_and_description(service: Served) -> None:
     state = service.ask("/readyz")
     assert state.status == 200 and state.body["ready"] and state.body["now"] < END + DAY
     text = service.ask("/metrics").body
-    assert 'timerec_http_requests_total{method="POST",route="/v1/recommend",status="200"}' in text
+    assert re.search(r'timerec_http_requests_total{method="POST",replica="\w+",route="/v1/recommend",status="200"}', text)
     assert "timerec_events_total" in text
     described = service.ask("/openapi.json").body
     assert described["paths"]["/v1/recommend"]["post"]["requestBody"]

@@ -64,9 +64,9 @@ async def ask(
     return sent[0]["status"], names, json.loads(body or b"{}")
 
 
-def door(behind: Behind, keys: Keys | None = None, **limits: Any) -> tuple[Door, Metrics]:
+def door(behind: Behind, keys: Keys | None = None, hosts: tuple[str, ...] = (), **limits: Any) -> tuple[Door, Metrics]:
     metrics = Metrics("one")
-    return Door(behind, Rules(Limits(**limits), keys), metrics), metrics
+    return Door(behind, Rules(Limits(**limits), keys), metrics, hosts), metrics
 
 
 def test_a_body_that_is_too_long_is_refused_whatever_it_says() -> None:
@@ -80,6 +80,23 @@ def test_a_body_that_is_too_long_is_refused_whatever_it_says() -> None:
         status, _, body = await ask(one, headers={"Content-Length": "2"}, parts=(b"x" * 1500,) * 9)
         assert (status, behind.read) == (413, 1500) and "2048 bytes" in body["detail"]
         assert (await ask(one, parts=(b"x" * 1024, b"x" * 1024)))[0] == 200
+
+    asyncio.run(run())
+
+
+def test_without_keys_only_this_machine_is_called_by_its_names(tmp_path: Path) -> None:
+    async def run() -> None:
+        one, _ = door(Behind(), hosts=("Shop.example",))
+        for host in ("localhost", "localhost:8000", "127.0.0.1:8000", "127.9.9.9", "[::1]:8000", "[::1]", "shop.EXAMPLE:80", ""):
+            assert (await ask(one, headers={"Host": host}))[0] == 200, host
+        for host in ("evil.example:8000", "127.0.0.1.evil.example", "192.0.2.1:8000", "[2001:db8::1]:80", "localhost.evil", "["):
+            for method in ("GET", "POST"):
+                status, _, told = await ask(one, headers={"Host": host, "Origin": f"http://{host}"}, method=method)
+                assert status == 403 and "hosts" in told["detail"], host
+        assert (await ask(one, "/healthz", headers={"Host": "10.0.0.1:8000"}, method="GET"))[0] == 200
+        path = tmp_path / "keys"
+        asked = {"Host": "shop.example", "Authorization": f"Bearer {add_key(path, 'shop')}"}
+        assert (await ask(door(Behind(), Keys(path))[0], headers=asked))[0] == 200
 
     asyncio.run(run())
 
@@ -128,8 +145,8 @@ def test_metrics_count_by_status_and_do_not_grow_with_paths() -> None:
             await ask(one, f"/v1/similar/{number}")
         await ask(one, headers={"Content-Length": "5000"})
         text = metrics.text().decode()
-        assert 'timerec_http_requests_total{method="POST",route="other",status="200"} 5.0' in text
-        assert 'timerec_http_requests_total{method="POST",route="other",status="413"} 1.0' in text
+        assert 'timerec_http_requests_total{method="POST",replica="one",route="other",status="200"} 5.0' in text
+        assert 'timerec_http_requests_total{method="POST",replica="one",route="other",status="413"} 1.0' in text
         assert "similar" not in text
 
     asyncio.run(run())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -97,6 +98,40 @@ def test_a_dead_replica_is_asked_once_more_for_all_of_a_call() -> None:
         return await asyncio.gather(*(gathered.ask(1.0, n, 0) for n in range(3)))
 
     assert run(work) == [0, 1, 2] and sorted(map(tuple, part.calls)) == [(0,), (0,), (1, 2)]
+
+
+def test_whoever_starts_a_call_does_not_take_it_along() -> None:
+    """Serve cancels what belongs to a request that is broken off: it knows that by the context."""
+    mark: ContextVar[str] = ContextVar("mark", default="nobody's")
+    seen: list[str] = []
+
+    async def method(rows: list[int]) -> list[int]:
+        seen.append(mark.get())
+        await asyncio.sleep(0.01)
+        return rows
+
+    async def work() -> None:
+        gathered = Gathered(method)
+
+        async def one(number: int) -> int:
+            mark.set(f"request {number}")
+            return await gathered.ask(1.0, number)
+
+        await asyncio.gather(*(asyncio.create_task(one(number)) for number in range(TOGETHER + 5)))
+
+    run(work)
+    assert len(seen) == 3 and set(seen) == {"nobody's"}
+
+
+def test_a_call_that_is_cancelled_leaves_nobody_waiting() -> None:
+    async def method(rows: list[int]) -> list[int]:
+        raise asyncio.CancelledError
+
+    async def work() -> list[Any]:
+        gathered = Gathered(method)
+        return await asyncio.gather(*(gathered.ask(5.0, n) for n in range(3)), return_exceptions=True)
+
+    assert [type(error) for error in run(work)] == [Down] * 3
 
 
 @pytest.mark.parametrize(

@@ -174,7 +174,7 @@ def test_an_answer_is_the_message_of_what_http_says(keys: tuple[Keys, str]) -> N
     assert {**{name: getattr(item, name) for name in ITEM}, "parts": dict(item.parts)} == ITEM
     body, until = gateway.asked[0]
     assert body == schemas.RecommendRequest(user_id="1") and until - time.monotonic() < 1.0
-    assert 'timerec_grpc_requests_total{code="OK",method="Recommend"} 1.0' in gateway.metrics.text().decode()
+    assert 'timerec_grpc_requests_total{code="OK",method="Recommend",replica="one"} 1.0' in gateway.metrics.text().decode()
 
 
 def test_keys_are_those_of_http_and_without_any_nobody_is_answered(keys: tuple[Keys, str]) -> None:
@@ -213,7 +213,7 @@ def test_a_call_is_in_work_until_it_is_answered_or_given_up(keys: tuple[Keys, st
         with pytest.raises(asyncio.CancelledError):
             await call
         assert gateway.rules.full() is None
-        assert 'code="CANCELLED",method="Recommend"} 1.0' in gateway.metrics.text().decode()
+        assert 'code="CANCELLED",method="Recommend",replica="one"} 1.0' in gateway.metrics.text().decode()
 
     asyncio.run(run())
 

@@ -147,6 +147,27 @@ def test_a_store_that_is_not_as_it_must_be_is_no_fault_of_the_events(tmp_path: P
     asyncio.run(run())
 
 
+def test_events_of_callers_who_have_gone_are_not_stored_and_too_many_do_not_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serve_app.log.MOST", 4)
+
+    async def run() -> None:
+        store = Slow(tmp_path / "events.db")
+        writer, store.away = Writer(store, patience=30.0), True
+        gone = asyncio.create_task(writer.append([Event("gone", "u", "i", 1)]))
+        stays = asyncio.create_task(writer.append([Event("stays", "u", "i", 2)]))
+        await asyncio.sleep(0.3)
+        gone.cancel()
+        with pytest.raises(StoreUnavailable, match="too many"):
+            await writer.append([Event(str(number), "u", "i", 3) for number in range(4)])
+        store.away = False
+        assert [one.duplicate for one in await stays] == [False]
+        assert [one.event.event_id for one in store.since(0)] == ["stays"]
+
+    asyncio.run(run())
+
+
 def test_answers_wait_for_a_store_that_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("serve_app.log.FLUSH", 0.01)
     monkeypatch.setattr("serve_app.log.HELD", 3)

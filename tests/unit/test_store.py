@@ -152,6 +152,13 @@ def test_a_note_stands_until_the_next_one(store: EventStore, url: str) -> None:
         assert (again.noted("models"), again.noted("other"), again.noted("none")) == ("two ❄'", "", None)
 
 
+def test_a_note_is_renewed_only_by_who_knows_it(store: EventStore) -> None:
+    assert not store.renote("models", "one", "zero") and store.noted("models") is None
+    assert store.renote("models", "one", None) and not store.renote("models", "two", None)
+    assert not store.renote("models", "two", "on") and store.noted("models") == "one"
+    assert store.renote("models", "", "one") and store.renote("models", "three ❄", "") and store.noted("models") == "three ❄"
+
+
 def test_hostile_texts_come_back_as_they_were(store: EventStore) -> None:
     sent = [Event(f"{k}{text}", text, text + "i", k, text, -1.5e300) for k, text in enumerate(HOSTILE)]
     store.append(sent)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from timerec.bundle import Bundle
+from timerec.bundle import FORECASTER, WEIGHTS, Bundle
 from timerec.config import Config
 from timerec.online.digest import DONE, digest_of
 from timerec.pipeline.unpacked import files_in, keep_families, open_bundle
@@ -52,7 +52,8 @@ def open_base(bundle: Path, folder: Path, data: Path | None = None) -> Base:
         DataError: the bundle is none, damaged or of another version, or the directory cannot be answered from.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    digest, opened = digest_of(bundle, data), Bundle.open(bundle, verify=False)
+    # what is read from the bundle itself once it is unpacked may have been damaged or replaced since then
+    digest, opened = digest_of(bundle, data), Bundle.open(bundle, verify=(WEIGHTS, FORECASTER))
     work = folder / digest
     with _alone(folder / f"{digest}.lock"):
         if not (work / DONE).exists():

@@ -37,6 +37,7 @@ class Heard(NamedTuple):
     user: NDArray[np.float32]  # [width] state of the user
     events: NDArray[np.float32]  # [n, width] keys of the latest events
     seq: int = 0  # place in the store up to which it knows all events
+    behind: bool = False  # the store could not be reached
 
 
 class Answer(NamedTuple):

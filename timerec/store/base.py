@@ -9,7 +9,7 @@ from typing import Self
 
 from timerec.store.events import Accepted, Event, Stored
 
-REQUESTS_KEPT = 1_000_000  # answered requests that are kept for replay; older ones go
+REQUESTS_KEPT = 100_000  # answered requests that are kept for replay, 1.4 kB each as a rule; older ones go
 
 
 class StoreUnavailable(Exception):
@@ -74,6 +74,10 @@ class EventStore(ABC):
     @abstractmethod
     def note(self, name: str, text: str) -> None:
         """Keep a text under a name, in place of what was there: what all processes of a service share."""
+
+    @abstractmethod
+    def renote(self, name: str, text: str, was: str | None) -> bool:
+        """`note` where the text under the name is still `was` (None: there is none), in one step; False where it is not."""
 
     @abstractmethod
     def noted(self, name: str) -> str | None:

@@ -42,6 +42,7 @@ class RedisStore(EventStore):
         self._history = client.register_script(redis_scripts.HISTORY)
         self._get = client.register_script(redis_scripts.GET)
         self._remove = client.register_script(redis_scripts.REMOVE)
+        self._renote = client.register_script(redis_scripts.RENOTE)
         self._log_requests = client.register_script(redis_scripts.LOG_REQUESTS)
         self._server.call(lambda: client.set(version, VERSION, nx=True))
         found = self._server.call(lambda: client.get(version))
@@ -99,6 +100,10 @@ class RedisStore(EventStore):
     def note(self, name: str, text: str) -> None:
         field, value = encoded(name, "name"), encoded(text, "text")
         self._server.call(lambda: self._server.client.hset(f"{self._root}notes", field, value))
+
+    def renote(self, name: str, text: str, was: str | None) -> bool:
+        told = [encoded(name, "name"), encoded(text, "text"), *([] if was is None else [encoded(was, "text")])]
+        return bool(self._server.call(lambda: self._renote([f"{self._root}notes"], told)))
 
     def noted(self, name: str) -> str | None:
         field = encoded(name, "name")

@@ -57,6 +57,14 @@ end
 return removed
 """
 
+# KEYS: notes; ARGV: name, text, and where there is one already what it was
+RENOTE = """
+local found = redis.call('HGET', KEYS[1], ARGV[1])
+if found ~= (ARGV[3] or false) then return 0 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+return 1
+"""
+
 # KEYS: records, their order; ARGV: how many are kept, then request_id and record of each
 LOG_REQUESTS = """
 for at = 2, #ARGV, 2 do

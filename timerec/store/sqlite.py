@@ -114,6 +114,16 @@ class SqliteStore(EventStore):
         with self._writing() as connection:
             connection.execute("INSERT OR REPLACE INTO notes (name, text) VALUES (?, ?)", (name, text))
 
+    def renote(self, name: str, text: str, was: str | None) -> bool:
+        encoded(name, "name")
+        encoded(text, "text")
+        with self._writing() as connection:
+            found = connection.execute("SELECT text FROM notes WHERE name = ?", (name,)).fetchone()
+            if (found[0] if found else None) != was:
+                return False
+            connection.execute("INSERT OR REPLACE INTO notes (name, text) VALUES (?, ?)", (name, text))
+        return True
+
     def noted(self, name: str) -> str | None:
         encoded(name, "name")
         with self._reading() as connection:
