@@ -33,7 +33,7 @@ from serve_app.settings import Settings
 from timerec.data.cluster import connect, disconnect
 from timerec.store.open import open_store
 
-TARGETS = {"gateway": 4.0, "encoder": 0.5, "fusion": 3.0}  # requests in work a replica at which more are started: few are enough
+TARGETS = {"gateway": 4.0, "encoder": 1.5, "fusion": 3.0}  # requests in work a replica at which more are started: few are enough
 DELAYS = {"upscale_delay_s": 2.0, "downscale_delay_s": 5.0}
 LOOK = 0.5  # seconds between looks at the replicas
 AFTER = 15.0  # seconds of load with all replicas, and of little load after the last one has gone
