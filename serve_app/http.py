@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Response
 from fastapi.responses import FileResponse, PlainTextResponse
+from starlette.convertors import Convertor, register_url_convertor
 
 from serve_app import problems
 from serve_app.problems import Problem
@@ -59,6 +60,21 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 
+class _Identifier(Convertor[str]):
+    """Any text in a path: slashes, which nobody can tell from the path's own once it is decoded, and ends of lines."""
+
+    regex = r"[\s\S]*"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("identifier", _Identifier())
+
+
 def make_api(gateway: Gateway) -> FastAPI:
     """The routes of a gateway."""
     api = FastAPI(
@@ -88,13 +104,12 @@ def make_api(gateway: Gateway) -> FastAPI:
         sent = body.events if isinstance(body, EventBatch) else [body]
         return _json({"events": await gateway.append(sent)})
 
-    # identifiers may hold slashes, which are told apart no more once a path is decoded: the rest of the route ends them
-    @api.get("/v1/items/{item_id:path}/forecast", response_model=ForecastAnswer, summary="Where an item is heading")
+    @api.get("/v1/items/{item_id:identifier}/forecast", response_model=ForecastAnswer, summary="Where an item is heading")
     async def forecast(item_id: PathId, at: At = None) -> Response:
         """The item's series up to `at`, and its forecast from there with quantiles."""
         return _json(await gateway.forecast(item_id, gateway.moment(at)))
 
-    @api.get("/v1/users/{user_id:path}/history", response_model=HistoryAnswer, summary="What a user did")
+    @api.get("/v1/users/{user_id:identifier}/history", response_model=HistoryAnswer, summary="What a user did")
     async def history(user_id: PathId, at: At = None, limit: Limit = 50) -> Response:
         """The user's latest events strictly before `at`, the newest first."""
         return _json(await gateway.history(user_id, gateway.moment(at), limit))
@@ -104,7 +119,7 @@ def make_api(gateway: Gateway) -> FastAPI:
         """Users whose identifier begins with `search`, those with the longest histories first."""
         return _json({"users": await gateway.users(search, limit)})
 
-    @api.get("/v1/similar/{item_id:path}", response_model=SimilarAnswer, summary="Items like an item")
+    @api.get("/v1/similar/{item_id:identifier}", response_model=SimilarAnswer, summary="Items like an item")
     async def similar(item_id: PathId, k: Alike = 10, at: At = None) -> Response:
         """What people take together with it, then what reads alike."""
         return _json({"item_id": item_id, "items": await gateway.similar(item_id, k, gateway.moment(at))})

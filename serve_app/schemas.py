@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from fastapi import Header
 from fastapi import Query as InQuery
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    WithJsonSchema,
+    model_validator,
+)
 
 LONGEST = 256  # characters of an identifier
+FIELDS = 50  # of a message at most: each that is unknown would be a fault of its own
 
 
 def _as_text(value: Any) -> Any:
@@ -49,8 +60,20 @@ Search = Annotated[str, InQuery(max_length=256)]
 Deadline = Annotated[float | None, Header(alias="X-Deadline-Ms", gt=0, description="milliseconds after which nobody waits")]
 
 
+T = TypeVar("T")
+# the first fault is told, not each of the hundred thousand that a body has room for
+Listed = Annotated[list[T], Field(fail_fast=True)]
+
+
 class _Message(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few(cls, told: Any) -> Any:
+        if isinstance(told, dict) and len(told) > FIELDS:
+            raise ValueError(f"has {len(told)} fields, of which most are unknown")
+        return told
 
 
 class SeenItem(_Message):
@@ -75,11 +98,11 @@ class RecommendRequest(_Message):
         }
     )
     user_id: Id | None = Field(None, description="an unknown user is answered from momentum and context")
-    history: list[SeenItem] | None = Field(None, description="what an anonymous person did; takes the place of the user's own")
+    history: Listed[SeenItem] | None = Field(None, description="what an anonymous person did; takes the place of the user's own")
     at: Moment | None = Field(None, description="answer as of then; by default as of now, with everything up to this second")
     k: int = Field(10, ge=1, description="length of the list")
-    exclude: list[Id] = Field(default_factory=list, description="items that are not wanted")
-    items: list[Id] | None = Field(None, description="rank these only")
+    exclude: Listed[Id] = Field(default_factory=list, description="items that are not wanted")
+    items: Listed[Id] | None = Field(None, description="rank these only")
     category: Kind | None = Field(None, description="rank items of this category only")
     diversity: float = Field(0.0, ge=0, le=1, description="0: by score alone; 1: as unlike each other as can be")
     explain: bool = Field(False, description="say what taste, momentum, habit and context add to each score")
@@ -88,7 +111,7 @@ class RecommendRequest(_Message):
 class BatchRequest(_Message):
     """Several requests at once."""
 
-    requests: list[RecommendRequest] = Field(min_length=1)
+    requests: Listed[RecommendRequest] = Field(min_length=1)
 
 
 class NewEvent(_Message):
@@ -110,7 +133,7 @@ class NewEvent(_Message):
 class EventBatch(_Message):
     """Several events at once."""
 
-    events: list[NewEvent] = Field(min_length=1)
+    events: Listed[NewEvent] = Field(min_length=1)
 
 
 def _how_many(body: Any) -> str:
@@ -149,7 +172,7 @@ class HistoryQuery(Query):
     """Whose history."""
 
     in_path = "user_id"
-    user_id: Id
+    user_id: PathId
     at: At = None
     limit: Limit = 50
 
@@ -158,7 +181,7 @@ class ForecastQuery(Query):
     """Of which item."""
 
     in_path = "item_id"
-    item_id: Id
+    item_id: PathId
     at: At = None
 
 
@@ -166,7 +189,7 @@ class SimilarQuery(Query):
     """Like which item."""
 
     in_path = "item_id"
-    item_id: Id
+    item_id: PathId
     k: Alike = 10
     at: At = None
 

@@ -88,9 +88,10 @@ class Fuzzer:
     def _judged(self, once: Callable[[], Told], request: requests.PreparedRequest | None, told: Told) -> Told:
         """The answer, which keeps to what holds of every one; it is kept how to get it again."""
         self._sent.append((once, request))
-        assert told.status < 500 or told.status in BUSY, told
+        sent = request and (request.method, request.url, request.headers, request.body)
+        assert told.status < 500 or told.status in BUSY, (sent, told)
         text = told.body.decode("utf-8", "replace")
-        assert not [secret for secret in self.secrets if secret in text], told
+        assert not [secret for secret in self.secrets if secret in text], (sent, told)
         if request is not None and request.path_url == "/v1/events" and request.method == "POST":
             self.refused |= told.status in BUSY
             if told.status == 200:

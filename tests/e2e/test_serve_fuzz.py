@@ -183,6 +183,8 @@ def test_moments_that_are_none(fuzzed: Fuzzed) -> None:
         for body in ({"user_id": "1003", "at": moment}, {"history": [{"item_id": "103", "timestamp": moment, "value": -1e9}]}):
             told = fuzzed.client.http("POST", "/v1/recommend", {**body, "explain": True})
             assert told.status == 200 or told.problem, (moment, told)
+    before_all = {"history": [{"item_id": "103", "timestamp": 0}], "at": 1, "explain": True}  # when nobody had that item yet
+    assert fuzzed.client.http("POST", "/v1/recommend", before_all).status == 200
 
 
 def test_bodies_that_no_library_would_send(fuzzed: Fuzzed) -> None:
@@ -251,7 +253,7 @@ def test_headers_and_lines_that_are_none(fuzzed: Fuzzed) -> None:
     for start in (
         b"hello",
         b"GET / HTTP/9.9",
-        b"PRI * HTTP/2.0",
+        b"PRI * HTTP/2.0\r\n\r\nSM",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 50,
     ):
         said(client.raw(start + b"\r\n\r\n"))

@@ -113,6 +113,18 @@ def test_a_guest_is_answered_as_a_user_with_that_history_and_leaves_no_trace():
     assert len(live.host([[]] * GUESTS)) == GUESTS
 
 
+def test_a_guest_may_bring_an_item_that_nobody_had_before():
+    events = weighed(random_events(5, 200))
+    live = LiveState(state(events, events), WEIGHTS)
+    first = int(events.time.min())
+    for t in (first - 10**6, first, 1, -10):
+        guest = live.host([[Seen(f"i{events.item[0]}", t - 5, "buy", 1.0)]])
+        found = built(live, guest, [t])
+        assert found.context[0, 4] > 0  # the history is read
+        for name in ("context", "features", "gaps", "values"):
+            assert np.isfinite(getattr(found, name)).all(), (name, t)
+
+
 def test_a_history_longer_than_any_before_is_answered():
     events = weighed(random_events(8, 60))
     live, t = LiveState(state(events, events), WEIGHTS), int(events.time.max()) + 10**6

@@ -37,8 +37,10 @@ def features(log, begin, known, distinct, t, out, step=0):
     for k in range(min(known, RECENT)):
         item = log.event_item[begin + place(k, known, step)]
         start = log.item_start[item]
-        popularity += np.log1p(before(log.occurrence_time, start, log.item_size[item], t))
-        age += np.log1p(t - log.occurrence_time[start])
+        had = before(log.occurrence_time, start, log.item_size[item], t)
+        popularity += np.log1p(had)
+        if had > 0:  # nobody may have had it before t: who brings a history of their own says what they like
+            age += np.log1p(t - log.occurrence_time[start])
         n += 1
     out[10], out[11] = popularity / n, age / n
     session = 0
