@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import select
 import socket
 import threading
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -50,21 +52,20 @@ class Fuzzer:
         self.secrets = (*SECRETS, *secrets)
         self.acknowledged: dict[str, dict[str, Any]] = {}
         self.refused = False
-        self._session = requests.Session()
-        self._session.trust_env = False
         self._sent: list[tuple[Callable[[], Told], requests.PreparedRequest | None]] = []
 
     def http(self, method: str, path: str, body: Any = None, **headers: str) -> Told:
         """A request of a well-behaved library; a body that is no bytes is sent as JSON."""
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         told = {"Content-Type": "application/json", **{name.replace("_", "-"): value for name, value in headers.items()}}
-        return self.send(self._session.prepare_request(requests.Request(method, self.url + path, data=data, headers=told)))
+        return self.send(requests.Request(method, self.url + path, data=data, headers=told).prepare())
 
     def send(self, request: requests.PreparedRequest, told: Told | None = None) -> Told:
         """Send a prepared request, or keep one with its answer that somebody else has sent."""
 
         def once() -> Told:
-            return _told(self._session.send(request, timeout=SECONDS, allow_redirects=False))
+            with requests.Session() as session:  # a connection of its own: a kept one may be closed as the request is sent
+                return _told(session.send(request, timeout=SECONDS, allow_redirects=False))
 
         return self._judged(once, request, told or once())
 
@@ -72,7 +73,7 @@ class Fuzzer:
         """Bytes on a socket, and what came back.
 
         Args:
-            rest: sent after them as often as the service takes it, up to 64 MiB.
+            rest: sent after them until the service answers, up to 64 MiB.
         """
 
         def once() -> Told:
@@ -139,16 +140,16 @@ def _told(response: requests.Response) -> Told:
 
 
 def exchange(address: tuple[str | None, int | None], data: bytes, rest: bytes = b"") -> Told:
-    """Send bytes, then `rest` again and again; the first answer that comes."""
+    """Send bytes, then `rest` again and again until an answer comes; that answer."""
     with socket.create_connection((str(address[0]), int(address[1] or 0)), timeout=SECONDS) as line:
         try:
             line.sendall(data)
-            line.settimeout(0.2 if rest else SECONDS)
             for _ in range((64 << 20) // len(rest) if rest else 0):
+                if select.select([line], [], [], 0.0)[0]:
+                    break
                 line.sendall(rest)
         except OSError:
             pass  # it takes no more: the answer, if any, is there already
-        line.settimeout(SECONDS)
         return read_answer(line)
 
 
@@ -184,15 +185,19 @@ def request_bytes(method: str, path: str | bytes, body: bytes = b"", *headers: t
     return method.encode() + b" " + target + b" HTTP/1.1\r\n" + head.encode("latin-1") + b"\r\n" + body
 
 
-def memory_of_service(pid: int) -> dict[str, float]:
-    """MiB (proportional set size) of every replica and proxy of the service that runs as process `pid`."""
+def memory_of_service(pid: int) -> dict[int, float]:
+    """MiB of every replica and proxy of the service that runs as process `pid`, by process.
+
+    Anonymous memory: what is shared of libraries grows and shrinks with other programs of the machine.
+    """
     found = {}
     for process in psutil.Process(pid).children(recursive=True):
         try:
-            name = next((one for one in process.cmdline() if one.startswith(("ray::ServeReplica", "ray::ProxyActor"))), None)
-            if name:
-                found[f"{name} {process.pid}"] = process.memory_full_info().pss / 2**20
-        except psutil.Error:
+            name = " ".join(process.cmdline())
+        except psutil.Error:  # it has ended
             continue
+        if name.startswith(("ray::ServeReplica", "ray::ProxyActor")):
+            lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+            found[process.pid] = int(next(line for line in lines if line.startswith("RssAnon")).split()[1]) / 1024
     assert len(found) >= 5, found
     return found
