@@ -10,7 +10,6 @@ import random
 import time
 import uuid
 from collections.abc import Coroutine, Sequence
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -32,22 +31,19 @@ from serve_app.models import Failed, Missing, Model, Models, read_models
 from serve_app.problems import Problem
 from serve_app.rules import Rules
 from serve_app.schemas import NewEvent, RecommendRequest
+from serve_app.sent import Sent, at_most
 from serve_app.settings import Settings
 from timerec import __version__
-from timerec.online.messages import Answer, Ask, Heard, Seen
+from timerec.online.messages import Answer, Ask, Heard
 from timerec.schema import DataError
 from timerec.store.base import StoreUnavailable
-from timerec.store.events import Event
 from timerec.store.open import open_store
 
-AHEAD = 86_400  # seconds by which an event may be ahead of the clock
 FRESH = 1.0  # seconds for which the forecaster's last word on its table is taken
 STATED = 1.0  # seconds for which the state of the parts is taken
 FOLLOWED = 0.5  # seconds between looks at which models are agreed on
 LOADING = 300.0  # seconds that a replica may take to load a model
 USUAL = 50  # items of an answer, or of an exclusion, up to which it takes no longer than others
-
-
 SHADOWS = 32  # requests that the shadow answers at once
 log = logging.getLogger("ray.serve")
 
@@ -76,6 +72,7 @@ class Gateway(Calls):
         self._settings = Settings.model_validate(settings)
         self._limits, self._patience = self._settings.limits, self._settings.patience
         self._clock = Clock(shift)
+        self.sent = Sent(self._limits, self._clock)
         self._encoder, self._forecaster, self._fusion = encoder, forecaster, fusion
         self._read, self._rank = Gathered(encoder.read.remote), Gathered(fusion.rank.remote)
         self._store = open_store(self._settings.store)
@@ -96,7 +93,21 @@ class Gateway(Calls):
 
     async def recommend(self, body: RecommendRequest, until: float) -> dict[str, Any]:
         """One answer, by the moment `until` of the monotonic clock."""
-        began, ask, models = time.perf_counter(), self._request(body), self._follow()
+        return await self._recommend(self.sent.request(body), until)
+
+    async def recommend_all(self, requests: Sequence[RecommendRequest], until: float) -> list[dict[str, Any]]:
+        """Answers in the order of the requests; what cannot be answered is told before anything is computed."""
+        at_most(len(requests), self._limits.batch, "requests")
+        asks = [self.sent.request(one) for one in requests]
+        tasks = [asyncio.create_task(self._recommend(ask, until)) for ask in asks]
+        try:
+            return await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:  # where one failed, nobody waits for the others
+                task.cancel()
+
+    async def _recommend(self, ask: Ask, until: float) -> dict[str, Any]:
+        began, models = time.perf_counter(), self._follow()
         request_id = uuid.uuid4().hex
         told, record = await self._by_active(ask, models, until)
         told = {"request_id": request_id, **told}
@@ -137,23 +148,11 @@ class Gateway(Calls):
         }  # fmt: skip
         return told, {"heard": heard.seq if heard else None, "forecast": answer.forecast}
 
-    async def recommend_all(self, requests: Sequence[RecommendRequest], until: float) -> list[dict[str, Any]]:
-        """Answers in the order of the requests."""
-        _at_most(len(requests), self._limits.batch, "requests")
-        for one in requests:  # what cannot be answered is told before anything is computed
-            self._request(one)
-        tasks = [asyncio.create_task(self.recommend(one, until)) for one in requests]
-        try:
-            return await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:  # where one failed, nobody waits for the others
-                task.cancel()
-
     async def append(self, sent: Sequence[NewEvent]) -> list[dict[str, Any]]:
         """Store events; they are on disk when it returns."""
-        _at_most(len(sent), self._limits.events, "events")
+        at_most(len(sent), self._limits.events, "events")
         now = self._clock.now()
-        rows = [self._event(one, now) for one in sent]
+        rows = [self.sent.event(one, now) for one in sent]
         try:
             stored = await asyncio.wait_for(self._writer.append(rows), self._patience.answer)
         except (StoreUnavailable, TimeoutError):  # what is stored all the same counts once when it is sent again by its event_id
@@ -207,16 +206,12 @@ class Gateway(Calls):
 
     def moment(self, text: str | None) -> int:
         """Unix seconds of a moment in a URL, by default now."""
-        if text is None:
-            return self._clock.next_second()
-        try:
-            moment: float | datetime = float(text)
-        except ValueError:
-            try:
-                moment = datetime.fromisoformat(text)
-            except ValueError:
-                raise Problem(422, f"at {text[:40]!r} is no time: write unix seconds or ISO 8601") from None
-        return self._past(moment, "at")
+        return self.sent.moment(text)
+
+    @property
+    def now(self) -> int:
+        """The earliest moment as of which everything up to now has happened."""
+        return self._clock.next_second()
 
     def until(self, deadline: float | None) -> float:
         """Moment of the monotonic clock until which somebody waits for an answer, who said so in milliseconds or did not."""
@@ -317,11 +312,6 @@ class Gateway(Calls):
         found = _held(await call(lambda: self._encoder.users.remote("", count, model), self._patience.answer))
         return [user["user_id"] for user in found]
 
-    @property
-    def now(self) -> int:
-        """The earliest moment as of which everything up to now has happened."""
-        return self._clock.next_second()
-
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
@@ -335,58 +325,11 @@ class Gateway(Calls):
         active = self._models.active.digest
         return {"ok": active in told["models"], "seq": told["models"].get(active), **told}
 
-    def _request(self, body: RecommendRequest) -> Ask:
-        limits = self._limits
-        _at_most(body.k, limits.k, "k")
-        _at_most(len(body.exclude), limits.items, "exclude")
-        _at_most(len(body.items or ()), limits.items, "items")
-        _at_most(len(body.history or ()), limits.history, "history")
-        at = self._clock.next_second() if body.at is None else self._past(body.at, "at")
-        history = None
-        if body.history is not None:
-            seen = (Seen(one.item_id, _seconds(one.timestamp, "history.timestamp"), one.event, one.value) for one in body.history)
-            history = tuple(sorted(seen, key=lambda one: one.timestamp))
-        items = None if body.items is None else tuple(body.items)
-        return Ask(body.user_id, at, body.k, history, tuple(body.exclude), items, body.category, body.diversity, body.explain)
-
-    def _event(self, one: NewEvent, now: float) -> Event:
-        moment = int(now) if one.timestamp is None else math.floor(_exact(one.timestamp, "timestamp"))
-        late = self._limits.late_days
-        if 0 <= moment < now - late * 86_400:
-            raise Problem(422, f"timestamp {moment} is more than {late} days ago: add such events with `timerec store load`")
-        if not 0 <= moment <= now + AHEAD:
-            raise Problem(422, f"timestamp {moment} is before 1970 or more than a day ahead of {int(now)}: correct it")
-        return Event(one.event_id or uuid.uuid4().hex, one.user_id, one.item_id, moment, one.event, one.value)
-
-    def _past(self, moment: float | datetime, name: str) -> int:
-        at, latest = _seconds(moment, name), self._clock.next_second()
-        if at > latest:
-            raise Problem(422, f"{name} {at} is in the future (it is {latest} here): ask as of now or earlier")
-        return at
-
     async def check_health(self) -> None:
         """Serve replaces a gateway whose event loop does not answer this."""
 
     async def __del__(self) -> None:
         await self._writer.close()
-
-
-def _exact(moment: float | datetime, name: str) -> float:
-    if isinstance(moment, datetime):
-        moment = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    if not math.isfinite(moment) or abs(moment) > 2**40:
-        raise Problem(422, f"{name} {moment} is no time: write unix seconds or ISO 8601")
-    return moment
-
-
-def _seconds(moment: float | datetime, name: str) -> int:
-    """Whole unix seconds; what happened strictly before half past a second includes all of that second."""
-    return math.ceil(_exact(moment, name))
-
-
-def _at_most(given: int, most: int, name: str) -> None:
-    if given > most:
-        raise Problem(422, f"{name}: {given} is more than the {most} that one request may have")
 
 
 def _long(ask: Ask) -> bool:

@@ -11,31 +11,33 @@ from fastapi.responses import FileResponse, PlainTextResponse
 from starlette.convertors import Convertor, register_url_convertor
 
 from serve_app import problems
-from serve_app.problems import Problem
-from serve_app.schemas import (
-    Alike,
+from serve_app.answers import (
     Alive,
-    At,
     BatchAnswer,
-    BatchRequest,
     ChangeAnswer,
-    Deadline,
     EventAnswer,
-    EventBatch,
-    Events,
     ForecastAnswer,
     HistoryAnswer,
-    Limit,
     ModelsAnswer,
-    NewModel,
-    PathId,
     ProblemDetails,
     ReadyAnswer,
     RecommendAnswer,
-    RecommendRequest,
-    Search,
     SimilarAnswer,
     UsersAnswer,
+)
+from serve_app.problems import Problem
+from serve_app.schemas import (
+    Alike,
+    At,
+    BatchRequest,
+    Deadline,
+    EventBatch,
+    Events,
+    Limit,
+    NewModel,
+    PathId,
+    RecommendRequest,
+    Search,
 )
 from timerec import __version__
 
