@@ -15,6 +15,7 @@ from timerec.model import JointModel
 from timerec.training.batching import Example
 from timerec.training.lora import LiveText
 from timerec.training.losses import joint_loss
+from timerec.training.optimise import Optimiser
 
 WARM_UP = 50  # steps
 LEAST_RATE = 0.05  # share of the learning rate that is left at the end
@@ -44,7 +45,7 @@ class Fitting:
 
     def __init__(
         self,
-        joint: nn.Module,
+        joint: Joint,
         wrapped: nn.Module,
         config: TrainConfig,
         steps: int,
@@ -52,11 +53,8 @@ class Fitting:
         live: LiveText | None,
     ) -> None:
         self.joint, self.wrapped, self.config, self.device, self.live = joint, wrapped, config, device, live
-        matrices = [p for p in joint.parameters() if p.requires_grad and p.ndim > 1]
-        vectors = [p for p in joint.parameters() if p.requires_grad and p.ndim < 2]
-        self._parameters = matrices + vectors
-        decayed = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-        self.optimiser = torch.optim.AdamW(decayed, lr=config.learning_rate)
+        self.optimiser = Optimiser(joint.model, [] if joint.language is None else [joint.language], config)
+        self._parameters = self.optimiser.parameters
         self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
         self.average = [p.detach().clone() for p in self._parameters]
         self.steps, self.step, self.rate = max(steps, 1), 0, config.learning_rate
@@ -79,24 +77,18 @@ class Fitting:
 
     def _step(self, example: Example) -> float:
         progress = min(self.step / self.steps, 1.0)
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.rate * min(1.0, (self.step + 1) / WARM_UP) * (1.0 - (1.0 - LEAST_RATE) * progress)
+        rate = self.rate * min(1.0, (self.step + 1) / WARM_UP) * (1.0 - (1.0 - LEAST_RATE) * progress)
         x = example.x.to(self.device)
         live = self.live.sample(example.taken, self.step, self.device) if self.live else None
         with self._precision():
             scores = self.wrapped(x, live)
         target, drawn, weight = (part.to(self.device) for part in (example.target, example.drawn, example.log_weight))
         loss = joint_loss(scores, target, drawn, weight, x.standard)
-        self.optimiser.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()
-        self.scaler.unscale_(self.optimiser)
-        nn.utils.clip_grad_norm_(self._parameters, self.config.clip)
-        self.scaler.step(self.optimiser)
-        self.scaler.update()
+        self.optimiser.step(loss, self.scaler, rate, self.config.clip)
         self.step += 1
         past = min(AVERAGE, self.step / (self.step + 10))
         with torch.no_grad():
-            torch._foreach_lerp_(self.average, list[Tensor](self._parameters), 1.0 - past)
+            torch._foreach_lerp_(self.average, self._parameters, 1.0 - past)
         return float(loss.detach())
 
     def validate(self, examples: Iterable[Example], reduce: Reduce) -> float:
@@ -148,7 +140,7 @@ class Fitting:
 
 
 class _Swap:
-    def __init__(self, parameters: list[nn.Parameter], other: list[Tensor]) -> None:
+    def __init__(self, parameters: list[Tensor], other: list[Tensor]) -> None:
         self._parameters, self._other = parameters, other
 
     def _swap(self) -> None:

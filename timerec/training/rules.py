@@ -7,7 +7,7 @@ from timerec.config import TrainConfig
 SEGMENT = 13_000  # most requests between two validations
 FEWEST = 500  # fewest, where there are so many
 SMALL = 64_000  # requests before validation up to which a log counts as small
-SEGMENTS, SEGMENTS_SMALL = 3, 8
+SEGMENTS, SEGMENTS_SMALL = 3, 4
 LAST, LAST_SMALL = 2, 1  # how many segments' requests the last segment has, which goes on up to the test
 LAST_HALF_LIFE = 0.5  # of the draw of the last segment, as a share of the validation period
 DRAWN = 3  # a segment draws one in so many of the requests
@@ -19,8 +19,8 @@ def segments(config: TrainConfig, available: int) -> tuple[int, int]:
     """Requests a segment, and number of segments before the last one.
 
     A segment is a draw of a third of the requests, at least FEWEST and at most SEGMENT, newer ones more often. A small log is
-    seen two or three times, a tiny one more often, and validation between the segments keeps the best of them, since it is soon
-    overfitted; of a large one three segments tell nearly as much as six.
+    seen once or twice, a tiny one more often, and validation between the segments keeps the best of them, since it is soon
+    overfitted.
     """
     size = config.requests or min(SEGMENT, max(FEWEST, -(-available // DRAWN)))
     return min(size, available), config.epochs or (SEGMENTS_SMALL if available <= SMALL else SEGMENTS)
