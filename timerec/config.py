@@ -107,7 +107,7 @@ class TrainConfig(_Section):
     learning_rate: float = Field(
         2e-3, gt=0, description="of AdamW, at its highest; four times as much for dense matrices, by Muon"
     )
-    weight_decay: float = Field(0.01, ge=0, description="on matrices")
+    weight_decay: float = Field(0.01, ge=0, description="on matrices, a step and times their learning rate")
     clip: float = Field(1.0, gt=0, description="largest norm of a gradient")
     candidates: int = Field(96, ge=8, description="own candidates that are ranked in training, a sample of a request's")
     negatives: int = Field(48, ge=2, description="drawn negatives a request: half evenly, half by popularity")

@@ -46,13 +46,35 @@ def test_only_dense_matrices_with_many_rows_and_columns():
     assert dense_matrices(model) == []
 
 
-def test_every_weight_is_moved_and_those_of_other_modules_too():
+def test_every_weight_is_moved_and_those_of_other_modules_by_adamw():
     model, other = Small(), nn.Linear(16, 16)
-    optimiser = Optimiser(model, [other], CONFIG)
+    optimiser = Optimiser(model, [other], TrainConfig(weight_decay=0.25))
     assert len({id(p) for p in optimiser.parameters}) == len(optimiser.parameters) == 7
     before = [p.detach().clone() for p in optimiser.parameters]
     optimiser.step(loss_of(model) + other(torch.ones(1, 16)).sum() ** 2, scaler(), 1e-2, 1.0)
     assert all(not torch.equal(old, new) for old, new in zip(before, optimiser.parameters, strict=True))
+    adamw, muon = optimiser.state_dict()
+    assert [len(group["params"]) for group in adamw["param_groups"]] == [3, 3]  # matrices, vectors
+    assert [len(group["params"]) for group in muon["param_groups"]] == [1]
+    assert [group["weight_decay"] for group in adamw["param_groups"] + muon["param_groups"]] == [0.25, 0.0, 0.25]
+
+
+@pytest.mark.parametrize("name", ["dense.weight", "table.weight"])
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_an_overflow_anywhere_moves_nothing(name, value):
+    model = Small()
+    optimiser = Optimiser(model, [], CONFIG)
+    scaled = torch.amp.GradScaler("cpu", init_scale=64.0, growth_interval=1000)
+    optimiser.step(loss_of(model), scaled, 1e-2, 1.0)
+    before = copy.deepcopy(model.state_dict())
+    hook = model.get_parameter(name).register_hook(lambda gradient: gradient * value)
+    optimiser.step(loss_of(model), scaled, 1e-2, 1.0)
+    hook.remove()
+    for key, weight in model.state_dict().items():
+        torch.testing.assert_close(weight, before[key], rtol=0, atol=0)
+    assert scaled.get_scale() == 32.0
+    optimiser.step(loss_of(model), scaled, 1e-2, 1.0)
+    assert not torch.equal(model.dense.weight, before["dense.weight"])
 
 
 def test_a_step_of_a_dense_matrix_turns_all_its_directions_alike():

@@ -27,7 +27,7 @@ from timerec.state import State
 from timerec.training.batching import Builder
 from timerec.training.finetune_loop import START, Plan, finetune_distributed
 from timerec.training.requests import TrainingRequests, between, draw
-from timerec.training.rules import LAST_HALF_LIFE, SNAPSHOTS, last_size, segments
+from timerec.training.rules import LAST_HALF_LIFE, RECIPE, SNAPSHOTS, last_size, segments
 from timerec.training.sources import StateFiles
 from timerec.training.tables import FILE as TABLES
 from timerec.training.tables import save_tables
@@ -144,7 +144,7 @@ def _plan(state: State, files: StateFiles, config: Config, out: Path, val_from: 
 def _fingerprint(plan: Plan, manifest: dict[str, Any]) -> str:
     """What an interrupted training must have in common with this one to be taken up."""
     settings = plan.config.model_dump(include={"encoder", "fusion", "train"})
-    digest = hashlib.sha256(json.dumps([plan.shape, settings, manifest], sort_keys=True, default=str).encode())
+    digest = hashlib.sha256(json.dumps([RECIPE, plan.shape, settings, manifest], sort_keys=True, default=str).encode())
     for requests in (*plan.segments, plan.last, plan.validation):
         for array in requests:
             digest.update(np.ascontiguousarray(array).tobytes())

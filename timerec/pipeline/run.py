@@ -25,6 +25,7 @@ from timerec.pipeline.forecast import forecast
 from timerec.pipeline.peers import check_peers
 from timerec.pipeline.prepare import prepare
 from timerec.schema import Columns, DataError
+from timerec.training.rules import RECIPE
 from timerec.training.sources import StateFiles
 
 DONE = "done.json"
@@ -89,7 +90,7 @@ def run(
         "forecast", settings,
         lambda: forecast(folders.prepared, folders.forecast, config.forecaster, cluster, cut, config.train.seed),
     )  # fmt: skip
-    settings = {"fusion": config.fusion.model_dump(), "train": config.train.model_dump()}
+    settings = {"fusion": config.fusion.model_dump(), "train": config.train.model_dump(), "recipe": RECIPE}
     features = folders.forecast / "features"
     stages.do("finetune", settings, lambda: finetune(folders.prepared, folders.encoded, features, folders.finetuned, config))
     stages.do(

@@ -50,9 +50,11 @@ class Optimiser:
         torch.autograd.backward(scaler.scale(loss))
         for part in self._parts:
             scaler.unscale_(part)
-        nn.utils.clip_grad_norm_(self.parameters, clip)
-        for part in self._parts:
-            scaler.step(part)
+        norm = nn.utils.clip_grad_norm_(self.parameters, clip)
+        # clipping spreads an overflow in one part to the other, whose scaler has looked before
+        if not scaler.is_enabled() or norm.isfinite():
+            for part in self._parts:
+                scaler.step(part)
         scaler.update()
 
     def state_dict(self) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from timerec.config import TrainConfig
 
+RECIPE = 2  # goes up whenever the same settings train another model: finished and interrupted trainings are then done anew
 SEGMENT = 13_000  # most requests between two validations
 FEWEST = 500  # fewest, where there are so many
 SMALL = 64_000  # requests before validation up to which a log counts as small
@@ -19,7 +20,7 @@ def segments(config: TrainConfig, available: int) -> tuple[int, int]:
     """Requests a segment, and number of segments before the last one.
 
     A segment is a draw of a third of the requests, at least FEWEST and at most SEGMENT, newer ones more often. A small log is
-    seen once or twice, a tiny one more often, and validation between the segments keeps the best of them, since it is soon
+    seen about once, a tiny one more often, and validation between the segments keeps the best of them, since it is soon
     overfitted.
     """
     size = config.requests or min(SEGMENT, max(FEWEST, -(-available // DRAWN)))
