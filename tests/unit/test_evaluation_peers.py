@@ -14,6 +14,7 @@ from tests.unit.evaluation_cases import N_ITEMS, N_USERS, TEST, random_log, requ
 from timerec.candidates import batch
 from timerec.config import TrainConfig
 from timerec.evaluation.baselines import History
+from timerec.evaluation.metrics import ranking_metrics
 from timerec.evaluation.peers import lightgbm, needed, rectools_process
 from timerec.evaluation.peers.als import ALS
 from timerec.evaluation.peers.sasrec import LENGTH, SASRec, check_python, sequences
@@ -82,6 +83,9 @@ def test_lambdarank_learns_from_own_candidates_before_the_cut_and_ranks_them(mon
     assert np.array_equal(ranked, alone) and (ranked[:, 0] >= 0).all()
     again = ranker.answer(test, 0, start, ranked[:, [0, 1]].ravel())[1].reshape(-1, 2)
     assert (again[:, 0] >= again[:, 1]).all() and np.isfinite(scores).all()
+    chosen = max(ranker.tried, key=lambda point: point[1])
+    ranked, _ = ranker.answer(val, 5, tuned=True)  # the trees of the choice, which were fitted before validation
+    assert ranking_metrics(ranked, val.truth_start, val.truth_item, 5)["ndcg@5"].mean() == pytest.approx(chosen[1])
 
 
 def test_rows_hold_what_was_taken_and_some_others(monkeypatch):

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 
 from timerec.bundle import category_indices, category_names
 from timerec.candidates import similar
-from timerec.config import Config
+from timerec.config import Config, TrainConfig
 from timerec.data.cluster import connect
 from timerec.encoder import reduce
 from timerec.encoder.item_text import compose
@@ -118,8 +118,7 @@ def _plan(state: State, files: StateFiles, config: Config, out: Path, val_from: 
     half_life = train.recency * (val_from - begin)
     parts = [draw(tune, size, half_life, val_from, train.seed + n) for n in range(count)]
     last = draw(both, last_size(size, len(tune.user)), LAST_HALF_LIFE * (test_from - val_from), test_from, train.seed + count)
-    rng = np.random.default_rng(train.seed)
-    validation = judged.take(np.sort(rng.permutation(len(judged.user))[: train.val_requests]))
+    validation = _sample(judged, train)
 
     names = category_names(state.items)
     learn_ids = config.fusion.item_ids == "yes"  # auto: no, ids are memorised sooner than they help
@@ -139,6 +138,16 @@ def _plan(state: State, files: StateFiles, config: Config, out: Path, val_from: 
     return Plan(
         files, shape.to_dict(), {"category": category, "identity": identity}, config, out / START, parts, last, validation, texts
     )
+
+
+def validation_requests(state: State, config: Config, val_from: int, test_from: int) -> TrainingRequests:
+    """The requests that judge the segments of a training."""
+    return _sample(between(state.log, state.first_known(), val_from, test_from, state.sources.repeats), config.train)
+
+
+def _sample(judged: TrainingRequests, train: TrainConfig) -> TrainingRequests:
+    rng = np.random.default_rng(train.seed)
+    return judged.take(np.sort(rng.permutation(len(judged.user))[: train.val_requests]))
 
 
 def _fingerprint(plan: Plan, manifest: dict[str, Any]) -> str:

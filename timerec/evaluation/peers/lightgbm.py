@@ -73,6 +73,7 @@ class LambdaRank:
         stop = self.rows(judged.take(np.sort(rng.permutation(len(judged.user))[:TUNING])), None)
         self.seconds["features"] += clock.perf_counter() - began
         began = clock.perf_counter()
+        boosters = []
         for settings in GRID:
             self._booster = lightgbm.train(
                 self._params(settings), self._set(learn), TREES, [self._set(stop)],
@@ -81,7 +82,9 @@ class LambdaRank:
             ranked, _ = self.answer(some, k)
             ndcg = ranking_metrics(ranked, some.truth_start, some.truth_item, k)[f"ndcg@{k}"].mean()
             self.tried.append(({**settings, "trees": float(self._booster.best_iteration)}, float(ndcg)))
-        best, _ = max(self.tried, key=lambda point: point[1])
+            boosters.append(self._booster)
+        chosen_at = max(range(len(GRID)), key=lambda n: self.tried[n][1])
+        best, self._tuned = self.tried[chosen_at][0], boosters[chosen_at]
         self.seconds["tuning"] += clock.perf_counter() - began
         began = clock.perf_counter()
         newest = last_size(segments(train, len(early.user))[0], len(early.user))
@@ -97,9 +100,20 @@ class LambdaRank:
         return best
 
     def answer(
-        self, requests: Requests, k: int, start: NDArray[np.int64] | None = None, item: NDArray[np.int32] | None = None
+        self,
+        requests: Requests,
+        k: int,
+        start: NDArray[np.int64] | None = None,
+        item: NDArray[np.int32] | None = None,
+        *,
+        tuned: bool = False,
     ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-        """Lists int32 [n, k] of the requests' own candidates, and scores [P] of item[start[r] : start[r + 1]]."""
+        """Lists int32 [n, k] of the requests' own candidates, and scores [P] of item[start[r] : start[r + 1]].
+
+        Args:
+            tuned: by the trees that were fitted before validation, not by those for the test.
+        """
+        booster = self._tuned if tuned else self._booster
         n = len(requests)
         start = np.zeros(n + 1, np.int64) if start is None else start
         item = np.zeros(0, np.int32) if item is None else item
@@ -110,7 +124,7 @@ class LambdaRank:
             built = self._build(requests.user[part], requests.time[part], start[part[0] : part[-1] + 2] - low, item[low:high])
             real = np.arange(built.items.shape[1]) < built.count[:, None]
             found = np.full(real.shape, -np.inf)
-            found[real] = self._booster.predict(self._wide(built, real), num_threads=self._threads)
+            found[real] = booster.predict(self._wide(built, real), num_threads=self._threads)
             own = np.where(np.arange(real.shape[1]) < built.standard[:, None], found, -np.inf)
             order = np.argsort(-own, axis=1, kind="stable")[:, :k]
             best = np.take_along_axis(own, order, 1)
