@@ -55,6 +55,7 @@ class LambdaRank:
         self._state, self._train, self._threads = state, train, threads
         self._space = state.workspace()
         self.seconds = {"features": 0.0, "tuning": 0.0, "fit": 0.0}
+        self.tuned_seconds = 0.0  # of these, until the trees that were tuned stood
         self.tried: list[tuple[dict[str, float], float]] = []  # settings and trees, with validation NDCG@k
 
     def tune(self, val: Requests, val_from: int, test_from: int, k: int = 10) -> dict[str, float]:
@@ -86,6 +87,7 @@ class LambdaRank:
         chosen_at = max(range(len(GRID)), key=lambda n: self.tried[n][1])
         best, self._tuned = self.tried[chosen_at][0], boosters[chosen_at]
         self.seconds["tuning"] += clock.perf_counter() - began
+        self.tuned_seconds = sum(self.seconds.values())
         began = clock.perf_counter()
         newest = last_size(segments(train, len(early.user))[0], len(early.user))
         learn = _both(
