@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +205,8 @@ def main() -> None:
     parser.add_argument("--peers", action="store_true", help="also NHITS by neuralforecast")
     parser.add_argument("--back", type=int, default=0, help="weeks by which all origins lie earlier")
     arguments = parser.parse_args()
+    if arguments.peers and find_spec("neuralforecast") is None:
+        parser.error("--peers needs neuralforecast: pip install neuralforecast")
     torch.set_num_threads(1)
     if arguments.out:
         arguments.out.mkdir(parents=True, exist_ok=True)

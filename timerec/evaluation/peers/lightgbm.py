@@ -74,7 +74,7 @@ class LambdaRank:
         stop = self.rows(judged.take(np.sort(rng.permutation(len(judged.user))[:TUNING])), None)
         self.seconds["features"] += clock.perf_counter() - began
         began = clock.perf_counter()
-        boosters = []
+        self.tried, boosters = [], []
         for settings in GRID:
             self._booster = lightgbm.train(
                 self._params(settings), self._set(learn), TREES, [self._set(stop)],
