@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from tests.unit.core_cases import SPAN, START, build_log, random_events, sources_of, state_of
 from tests.unit.evaluation_cases import N_ITEMS, N_USERS, TEST, random_log, requests_of
@@ -29,12 +31,13 @@ def test_what_is_missing_is_named(monkeypatch):
         needed("lightgbm")
 
 
-def test_als_solves_the_user_from_the_history_before_the_request():
+@pytest.mark.parametrize("visits", [np.inf, 4.0])
+def test_als_solves_the_user_from_the_history_before_the_request(visits):
     pytest.importorskip("implicit")
     log = random_log(7)
     requests = requests_of(log, 30)
     baseline = ALS()
-    params = {"factors": 8.0, "regularisation_weight": 0.1, "confidence_weight": 2.0}
+    params = {"factors": 8.0, "regularisation_weight": 0.1, "confidence_weight": 2.0, "visits": visits}
     baseline.fit(History(*log, N_USERS, N_ITEMS, True), TEST, **params)
     items = baseline._model.item_factors.astype(np.float64)
     ranked = baseline.recommend(requests, 5)
@@ -42,10 +45,11 @@ def test_als_solves_the_user_from_the_history_before_the_request():
     scored = baseline.score(requests, Pairs(row, item.astype(np.int32), np.zeros(len(row), np.int8)))
     for r in range(len(requests)):
         mine = (log.user == requests.user[r]) & (log.time < requests.time[r])
-        counts = np.bincount(log.item[mine], minlength=N_ITEMS)
-        confidence = np.where(counts > 0, 1 + 2 * np.log1p(counts), 0)
+        since = [np.unique(log.time[mine & (log.time > t)]).size for t in log.time[mine]]  # visits of the user after each event
+        counts = np.bincount(log.item[mine], 0.5 ** (np.array(since) / visits), N_ITEMS)
+        confidence = np.minimum(counts, 1) + 2 * np.log1p(counts)
         # (Y'Y + Y'(C - I)Y + lambda I) x = Y'C p, C = confidence where taken and 1 elsewhere
-        gram = items.T @ items + items.T @ (np.maximum(confidence - 1, 0)[:, None] * items) + 0.1 * np.eye(8)
+        gram = items.T @ items + items.T @ (np.where(counts > 0, confidence - 1, 0)[:, None] * items) + 0.1 * np.eye(8)
         expected = items @ np.linalg.solve(gram, items.T @ confidence)
         shown = ranked[r][ranked[r] >= 0]
         offered = np.flatnonzero(baseline.available <= requests.time[r])
@@ -119,6 +123,8 @@ def test_sasrec_hands_over_what_is_before_the_cut_and_reads_factors_back(tmp_pat
         "step, folder = sys.argv[1], pathlib.Path(sys.argv[2])\n"
         f"noted = pathlib.Path({str(tmp_path)!r})\n"
         "if step == 'fit':\n"
+        "    import os\n"
+        "    (noted / 'threads').write_text(os.environ['OMP_NUM_THREADS'])\n"
         "    shutil.copy(folder / 'events.npz', noted)\n"
         "    shutil.copy(folder / 'settings.json', noted)\n"
         "else:\n"
@@ -136,7 +142,9 @@ def test_sasrec_hands_over_what_is_before_the_cut_and_reads_factors_back(tmp_pat
     monkeypatch.chdir(Path(sys.executable).parent)
     baseline = SASRec("./" + Path(sys.executable).name)  # as seen from here, not from where it runs
     history = History(*log, N_USERS, N_ITEMS, True)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # as connecting to Ray leaves it
     baseline.fit(history, TEST, **baseline.grid[0])
+    assert (tmp_path / "threads").read_text() == str(os.cpu_count())
     events = np.load(tmp_path / "events.npz")
     for given, expected in zip((events["sequence"], events["item"]), sequences(history, TEST, 17), strict=True):
         np.testing.assert_array_equal(given, expected)
@@ -160,6 +168,16 @@ def test_sasrec_hands_over_what_is_before_the_cut_and_reads_factors_back(tmp_pat
     pairs = Pairs(np.array([0, 0]), np.array([ranked[0, 0], 0], np.int32), np.zeros(2, np.int8))
     first, unknown = baseline.score(requests, pairs)
     assert first > unknown
+
+
+def test_the_loss_of_sasrec_is_the_mean_cross_entropy_of_what_is_not_padding():
+    draw = torch.Generator().manual_seed(3)
+    logits, weight = torch.randn(4, 6, 9, generator=draw), torch.rand(4, 6, generator=draw)
+    target = torch.randint(0, 9, (4, 6), generator=draw)
+    target[0] = 0
+    each = torch.nn.functional.cross_entropy(logits.transpose(1, 2), target, ignore_index=0, reduction="none") * weight
+    expected = each.sum() / (target != 0).sum()
+    torch.testing.assert_close(rectools_process._softmax_loss(logits, target, weight), expected)
 
 
 def test_sequences_are_the_events_before_the_cut_in_windows_and_ties_in_a_random_order():
