@@ -169,6 +169,15 @@ def test_a_late_cut_is_judged_on_held_out_items() -> None:
     assert metrics["origins"] == [57] and metrics["items"] == 12
 
 
+def test_forecasts_are_judged_right_after_the_cut() -> None:
+    series = waves()
+    on = ground(series, 2, 30, seed=17)
+    assert on is not None and on.where == "steps after the cut"
+    assert on.origins.tolist() == list(range(29, 37))
+    near = ground(series, 2, series.n_steps - 6, seed=17)
+    assert near is not None and near.origins.tolist() == list(range(series.n_steps - 7, series.n_steps - 3))
+
+
 def test_a_damaged_series_file_is_a_sentence(prepared: Path, tmp_path: Path) -> None:
     broken = write_prepared(tmp_path / "broken", waves(5))
     (broken / "series.parquet").write_bytes(b"PAR1 but not really")

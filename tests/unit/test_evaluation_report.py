@@ -188,6 +188,24 @@ def test_few_users_have_no_interval(tmp_path):
     assert "too few users" not in page(results(), tmp_path)
 
 
+def test_forecasts_are_dated_and_steps_without_events_have_no_picture_of_errors(tmp_path):
+    of = results()
+    assert "2 origins, 1970-02-26 00:00 UTC to 1970-03-05 00:00 UTC. Lower" in page(of, tmp_path)  # ends of steps 7 and 8
+    quiet = {h: {"wape": None, "rmsse": 0.0, "mase": 0.0, "bias": None} for h in ("all", "1")}
+    of["forecast"]["metrics"] |= {"accuracy": {"naive": quiet}, "origins": [7]}
+    text = page(of, tmp_path)
+    assert "1 origin, 1970-02-26 00:00 UTC. Lower" in text
+    assert "None of these items has an event in the judged steps" in text and text.count("<svg") == 4
+
+
+def test_the_weeks_are_named_as_far_apart_as_their_names_are_long():
+    of = results()
+    for n in (8, 11, 17):
+        weeks = [of["weeks"][0] | {"start": 2_000_000 + week * 604_800} for week in range(n)]
+        named = re.findall(r">\d\d [A-Z][a-z]{2} 70<", charts.weeks_chart(weeks, of["systems"], "ndcg@10"))
+        assert n / 3 <= len(named) <= 8
+
+
 def test_charts_take_every_colour_from_the_page():
     of = results()
     svgs = [

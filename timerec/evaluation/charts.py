@@ -99,7 +99,7 @@ def weeks_chart(weeks: Sequence[Entry], systems: Sequence[Entry], metric: str) -
             if strong:
                 axes.fill_between(where, low, high, color=colour, alpha=0.14, linewidth=0)
         labels = [f"{_day(week['start'])}\n{week['requests']:,}" for week in weeks]
-        shown = where[:: max(1, len(weeks) // 9)]
+        shown = where[:: max(1, -(-len(weeks) // 8))]  # more labels would run into each other
         axes.set_xticks(shown, [labels[i] for i in shown])
         axes.set_xlabel("week from, and its requests")
         axes.set_ylim(bottom=0)
@@ -148,7 +148,12 @@ def forecasts_chart(examples: Entry) -> str:
 
 
 def horizons_chart(metrics: Entry) -> str:
-    """Accuracy by steps ahead, of each forecaster in turn: WAPE, RMSSE, and how often the truth lay in the interval."""
+    """Accuracy by steps ahead, of each forecaster in turn: WAPE, RMSSE, and how often the truth lay in the interval.
+
+    Empty where the judged steps have no event, of which errors could be a share (`happened`).
+    """
+    if not happened(metrics):
+        return ""
     accuracy, interval = metrics["accuracy"], metrics.get("interval") or {}
     horizons = [name for name in next(iter(accuracy.values())) if name != "all"]
     where = [int(name) for name in horizons]
@@ -175,6 +180,11 @@ def horizons_chart(metrics: Entry) -> str:
         handles, names = panels[0].get_legend_handles_labels()
         figure.legend(handles, names, loc="outside upper left", ncols=3, labelcolor=INK)
         return svg(figure, "accuracy of forecasts by steps ahead")
+
+
+def happened(metrics: Entry) -> bool:
+    """Whether the steps on which forecasts are judged have any event."""
+    return any(parts["all"]["wape"] is not None for parts in metrics["accuracy"].values())
 
 
 def best_baseline(systems: Sequence[Entry], metric: str) -> Entry:

@@ -148,7 +148,18 @@ def _words(results: dict[str, Any]) -> dict[str, Any]:
         "found": findings_words(results.get("findings") or {}, results["k"], best["title"]),
         "time_words": time_words(ablation),
         "ablation_words": ablation_words(ablation) if ablation else [],
+        "origins": _origins(results.get("forecast") or {}),
     }
+
+
+def _origins(forecast: dict[str, Any]) -> str:
+    """The ends of the steps after which the judged forecasts were made."""
+    steps, series = (forecast.get("metrics") or {}).get("origins") or [], forecast.get("examples") or {}
+    count = f"{len(steps)} origin{'' if len(steps) == 1 else 's'}" if steps else "no origin"
+    if not steps or "origin" not in series:
+        return count
+    ends = [_day(series["origin"] + (step + 1) * series["step"]) for step in (steps[0], steps[-1])]
+    return f"{count}, {' to '.join(dict.fromkeys(ends))}"
 
 
 def _relative(difference: float, base: float, verdict: str) -> str:

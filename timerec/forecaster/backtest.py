@@ -17,7 +17,7 @@ from timerec.forecaster.recurrent import OUTPUTS, QUANTILES, RecurrentForecaster
 from timerec.forecaster.sample import choose, known_active
 from timerec.forecaster.series import ItemSeries
 
-ORIGINS = 8  # latest origins that are judged
+ORIGINS = 8  # origins that are judged
 JUDGED = 20_000  # items that are judged, drawn at random where there are more
 
 # (items [n], rows of their series [n, O]) to point forecast and quantiles [n, O, H, 1 + Q]
@@ -88,17 +88,16 @@ def spread(series: ItemSeries, forecasts: NDArray[np.float32], cut: int) -> NDAr
 
 
 def ground(series: ItemSeries, horizons: int, cut: int, seed: int) -> Ground | None:
-    """The steps that no parameter has seen, from `cut` on, at up to 8 latest origins.
+    """The steps that no parameter has seen, from `cut` on, at up to 8 origins from there.
 
-    The log's last step, seldom whole, is left out. Where the steps are fewer than the horizons: the last steps before the cut, of
-    the items whose last steps were held out of the fit. Items are those active before the cut. None where there is nothing to
-    judge.
+    Later ones would judge items whose time is over: articles live for hours. The log's last step, seldom whole, is left out.
+    Where the steps are fewer than the horizons: the last steps before the cut, of the items whose last steps were held out of the
+    fit. Items are those active before the cut. None where there is nothing to judge.
     """
     last = series.n_steps - 2  # newest step that is whole
     if last - horizons >= cut - 1:
-        where, first_origin = "steps after the cut", max(cut - 1, last - horizons - ORIGINS + 1)
-        items = known_active(series, cut)
-        origins = np.arange(first_origin, last - horizons + 1)
+        where, items = "steps after the cut", known_active(series, cut)
+        origins = np.arange(cut - 1, min(cut - 1 + ORIGINS, last - horizons + 1))
     else:
         where = "held-out items, last steps before the cut"
         items = choose(series, horizons, cut, seed).held_items
