@@ -1,8 +1,9 @@
 """Matrix factorisation by alternating least squares; a user's vector is solved anew from the history before each request.
 
 Hu, Koren and Volinsky, "Collaborative Filtering for Implicit Feedback Datasets" (ICDM 2008), as the package implicit has it. In
-the history of a request an event fades with each further visit, as in the other item-to-item baselines; without that ALS reaches
-little more than half.
+the history of a request an event fades with each further visit, as in EASE and item kNN (validation, MovieLens 100K: .084
+without, .116 with it). Faded events take the confidence below the 1 of Hu et al.: they speak neither for an item nor against it,
+as one that was never taken does.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class ALS(Factors):
             for factors, weight, visits in product((32.0, 128.0), (1.0, 10.0), VISITS)
         ]
         self._seed = seed
-        self._fitted: tuple[tuple[float, ...], Any] | None = None
+        self._fitted: tuple[History, tuple[float, ...], Any] | None = None  # the points of the grid differ in `visits` first
 
     def fit(self, log: History, cut: int, **params: float) -> None:
         """`factors`; `regularisation_weight`; `confidence_weight` of log1p(events), on top of 1; `visits`.
@@ -43,7 +44,7 @@ class ALS(Factors):
         self.follow(log, cut)
         self._confidence, self._half = params["confidence_weight"], params.get("visits", np.inf)
         key = (cut, params["factors"], params["regularisation_weight"], self._confidence)
-        if self._fitted is None or self._fitted[0] != key:
+        if self._fitted is None or self._fitted[0] is not log or self._fitted[1] != key:
             used = log.time < cut
             counts = csr_matrix(
                 (np.ones(int(used.sum()), np.float32), (log.user[used], log.item[used])), shape=(log.n_users, log.n_items)
@@ -53,13 +54,13 @@ class ALS(Factors):
                 random_state=self._seed,
             )  # fmt: skip
             model.fit(self._weights(counts), show_progress=False)
-            self._fitted = (key, model)
-        self._model = self._fitted[1]
+            self._fitted = (log, key, model)
+        self._model = self._fitted[2]
 
     def factors(self, requests: Requests) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """As of each request; zeros of who has no history."""
         histories = [self.log.before(user, time) for user, time in zip(requests.user, requests.time, strict=True)]
-        size = np.array([len(items) for items, _ in histories])
+        size = np.array([len(items) for items, _ in histories], np.int64)
         row = np.repeat(np.arange(len(requests)), size)
         item = np.concatenate([np.zeros(0, np.int32), *(items for items, _ in histories)])
         faded = np.concatenate([np.zeros(0), *(_faded(times, self._half) for _, times in histories)])

@@ -26,7 +26,7 @@ from timerec.schema import DataError
 LENGTH = 100  # latest items of a user that are read
 BATCH = 128  # sequences a step
 # glibc gives large buffers back and faults them in anew at each step, a third of the time; no other system reads these
-KEPT = {"MALLOC_MMAP_THRESHOLD_": str(2**33), "MALLOC_TRIM_THRESHOLD_": str(2**33)}
+KEPT = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**33)}
 UNKNOWN = -1e6  # score of an item without an event before the cut: below all others
 
 
@@ -89,7 +89,7 @@ class SASRec(Factors):
             for user, time in zip(requests.user, requests.time, strict=True):
                 items, when = self.log.before(user, time)
                 histories.append(items[np.lexsort((rng.random(len(items)), when))][-LENGTH:])
-            size = [len(x) for x in histories]
+            size = np.array([len(x) for x in histories], np.int64)
             item = np.concatenate([np.zeros(0, np.int32), *histories])
             np.savez(self._path(rectools_process.HISTORIES), request=np.repeat(np.arange(len(requests)), size), item=item)
             self._run("answer")
@@ -108,7 +108,8 @@ class SASRec(Factors):
 
     def _run(self, step: str) -> None:
         command = [self._python, rectools_process.__file__, step, self._folder.name]
-        environment = {**os.environ, **KEPT, "OMP_NUM_THREADS": str(os.cpu_count() or 1)}  # one thread is for Ray's workers
+        environment = {**os.environ, **KEPT}
+        environment.pop("OMP_NUM_THREADS", None)  # one, for Ray's workers; without it torch takes the cores that it may have
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=self._folder.name, env=environment)
         if done.returncode:
             said = (done.stderr.strip().splitlines() or ["without a word"])[-1]
