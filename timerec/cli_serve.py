@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import threading
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -113,10 +114,12 @@ def _check_free(host: str, port: int, given: str) -> None:
 
 def _run(settings: Any, host: str, port: int, grpc_port: int | None) -> None:
     from serve_app.environment import prepare
-    from timerec.data.cluster import connect, disconnect
+    from timerec.data.cluster import connect, disconnect, environment
 
     prepare()
+    environment()
     console.print("starting Ray …")
+    threading.Thread(target=import_module, args=("serve_app.app",), daemon=True).start()  # while Ray's processes come up
     connect(num_cpus=max(8, os.cpu_count() or 1))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops as Ctrl-C does; after Ray, which sets its own
     from ray import serve as ray_serve

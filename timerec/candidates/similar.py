@@ -10,8 +10,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import scipy.linalg
-import scipy.sparse
 from numba import njit
 from numpy.typing import NDArray
 
@@ -66,6 +64,9 @@ def fit(log: EventLog, times: NDArray[np.int64], whole: bool = False) -> Similar
 def _solve(
     user: NDArray[np.int64], place: NDArray[np.int64], column: NDArray[np.int32], n: int, whole: bool
 ) -> NDArray[np.float32]:
+    import scipy.linalg  # a tenth of a replica's imports, and only fitting needs it
+    import scipy.sparse
+
     gram = np.zeros((n, n), np.float32)
     inside = column >= 0
     covers = (0,) if whole else (0, STRETCH // 2)  # two, so that no pair is cut apart in both

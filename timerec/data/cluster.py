@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from typing import Any
 
 _ENVIRONMENT = {
@@ -12,10 +13,17 @@ _ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_worker_niceness": "0",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    "RAY_DATA_USE_DATASOURCE_V2": "0",  # slower and heavier than the first one
     "RAY_BACKEND_LOG_LEVEL": "fatal",  # the lower levels are in Ray's own log files
     "RAY_AUTH_MODE": "disabled",  # jobs want one that is set; a cluster's own setting wins
     "OMP_NUM_THREADS": "1",  # two OpenMP threads a worker collapse when workers compete for cores
 }
+
+
+def environment() -> None:
+    """Set what Ray reads from the environment when it is imported; what is set already stays."""
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
 
 
 def connect(address: str = "", num_cpus: int | None = None) -> None:
@@ -26,12 +34,12 @@ def connect(address: str = "", num_cpus: int | None = None) -> None:
         num_cpus: logical CPUs of the private Ray; by default the machine's cores plus four, since drivers and
             data tasks wait more than they compute.
     """
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+    environment()
     import ray  # after the environment: Ray reads it on import
 
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    _quiet(ray.data.DataContext.get_current())
+    if "ray.data" in sys.modules:  # perhaps before the environment was set; not imported here, since that takes a second
+        _quiet(ray.data.DataContext.get_current())
     if ray.is_initialized():
         return
     address = address or os.environ.get("RAY_ADDRESS", "")
@@ -44,7 +52,7 @@ def connect(address: str = "", num_cpus: int | None = None) -> None:
 
 
 def _quiet(context: Any) -> None:
-    context.use_datasource_v2 = False  # slower and heavier than the first one
+    context.use_datasource_v2 = False
     context.enable_progress_bars = False
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import ray.data
+import ray
 
 from timerec.data.faults import is_full_disk
 from timerec.schema import DataError
