@@ -34,7 +34,7 @@ def fit(folder: Path) -> None:
         session_max_len=settings["length"], epochs=int(settings["epochs"]), lr=1e-3, batch_size=int(settings["batch"]),
         deterministic=True, **loss,
     )  # fmt: skip
-    # RecTools' own transposes the logits and has the padding in them: over twice the time on a CPU. Positions whose loss is
+    # RecTools' own transposes the logits and has the padding in them: 1.7 times the time on a CPU. Positions whose loss is
     # exactly 0 it leaves out of the mean
     if not hasattr(TransformerLightningModuleBase, "_calc_softmax_loss"):
         raise SystemExit("this RecTools has no _calc_softmax_loss: use the release in constraints-rectools.txt (`make rectools`)")
