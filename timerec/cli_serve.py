@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import threading
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -119,7 +120,10 @@ def _run(settings: Any, host: str, port: int, grpc_port: int | None) -> None:
     prepare()
     environment()
     console.print("starting Ray …")
-    threading.Thread(target=import_module, args=("serve_app.app",), daemon=True).start()  # while Ray's processes come up
+    import ray  # noqa: F401, before two threads do
+
+    # Serve is imported while Ray's processes come up; these end with the main thread, so Ray is started there
+    threading.Thread(target=_import_serve).start()
     connect(num_cpus=max(8, os.cpu_count() or 1))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops as Ctrl-C does; after Ray, which sets its own
     from ray import serve as ray_serve
@@ -139,3 +143,8 @@ def _run(settings: Any, host: str, port: int, grpc_port: int | None) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave half of it running
         ray_serve.shutdown()
         disconnect()
+
+
+def _import_serve() -> None:
+    with suppress(Exception):  # whoever imports it next says what is wrong
+        import_module("serve_app.app")

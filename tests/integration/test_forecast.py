@@ -53,7 +53,7 @@ def test_the_stage_writes_what_it_says(ray_local: None, prepared: Path, tmp_path
     metrics = forecast(prepared, tmp_path, CONFIG, TWO, fit_until=CUT * WEEK + 99)
     assert metrics == json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["fit"]["workers"] == 2
-    assert metrics["judged_on"] == "steps after the cut"
+    assert metrics["judged_on"] == "the first steps after the cut"
     assert metrics["origins"] == list(range(CUT - 1, CUT + 7))
     accuracy = metrics["accuracy"]
     assert set(accuracy) == {"model", "naive", "moving_average"} and set(accuracy["model"]) == {"all", "1", "2"}
@@ -172,7 +172,7 @@ def test_a_late_cut_is_judged_on_held_out_items() -> None:
 def test_forecasts_are_judged_right_after_the_cut() -> None:
     series = waves()
     on = ground(series, 2, 30, seed=17)
-    assert on is not None and on.where == "steps after the cut"
+    assert on is not None and on.where == "the first steps after the cut"
     assert on.origins.tolist() == list(range(29, 37))
     near = ground(series, 2, series.n_steps - 6, seed=17)
     assert near is not None and near.origins.tolist() == list(range(series.n_steps - 7, series.n_steps - 3))

@@ -196,6 +196,7 @@ def test_forecasts_are_dated_and_steps_without_events_have_no_picture_of_errors(
     text = page(of, tmp_path)
     assert "1 origin, 1970-02-26 00:00 UTC. Lower" in text
     assert "None of these items has an event in the judged steps" in text and text.count("<svg") == 4
+    assert not charts.happened({"accuracy": {"naive": {"all": {"wape": float("nan")}}}})  # as the stage itself tells it
 
 
 def test_the_weeks_are_named_as_far_apart_as_their_names_are_long():

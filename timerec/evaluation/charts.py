@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -184,7 +185,8 @@ def horizons_chart(metrics: Entry) -> str:
 
 def happened(metrics: Entry) -> bool:
     """Whether the steps on which forecasts are judged have any event."""
-    return any(parts["all"]["wape"] is not None for parts in metrics["accuracy"].values())
+    shares = [parts["all"]["wape"] for parts in metrics["accuracy"].values()]
+    return any(share is not None and not math.isnan(share) for share in shares)
 
 
 def best_baseline(systems: Sequence[Entry], metric: str) -> Entry:

@@ -156,7 +156,7 @@ def _origins(forecast: dict[str, Any]) -> str:
     """The ends of the steps after which the judged forecasts were made."""
     steps, series = (forecast.get("metrics") or {}).get("origins") or [], forecast.get("examples") or {}
     count = f"{len(steps)} origin{'' if len(steps) == 1 else 's'}" if steps else "no origin"
-    if not steps or "origin" not in series:
+    if not steps or not {"origin", "step"} <= series.keys():
         return count
     ends = [_day(series["origin"] + (step + 1) * series["step"]) for step in (steps[0], steps[-1])]
     return f"{count}, {' to '.join(dict.fromkeys(ends))}"

@@ -90,13 +90,13 @@ def spread(series: ItemSeries, forecasts: NDArray[np.float32], cut: int) -> NDAr
 def ground(series: ItemSeries, horizons: int, cut: int, seed: int) -> Ground | None:
     """The steps that no parameter has seen, from `cut` on, at up to 8 origins from there.
 
-    Later ones would judge items whose time is over: articles live for hours. The log's last step, seldom whole, is left out.
-    Where the steps are fewer than the horizons: the last steps before the cut, of the items whose last steps were held out of the
-    fit. Items are those active before the cut. None where there is nothing to judge.
+    That is shortly after fitting; later origins would judge, of news, items whose time is over. The log's last step, seldom
+    whole, is left out. Where the steps are fewer than the horizons: the last steps before the cut, of the items whose last steps
+    were held out of the fit. Items are those active before the cut. None where there is nothing to judge.
     """
     last = series.n_steps - 2  # newest step that is whole
     if last - horizons >= cut - 1:
-        where, items = "steps after the cut", known_active(series, cut)
+        where, items = "the first steps after the cut", known_active(series, cut)
         origins = np.arange(cut - 1, min(cut - 1 + ORIGINS, last - horizons + 1))
     else:
         where = "held-out items, last steps before the cut"
