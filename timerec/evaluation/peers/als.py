@@ -2,7 +2,7 @@
 
 Hu, Koren and Volinsky, "Collaborative Filtering for Implicit Feedback Datasets" (ICDM 2008), as the package implicit has it. In
 the history of a request an event fades with each further visit, as in EASE and item kNN (validation, MovieLens 100K: .084
-without, .116 with it). Faded events take the confidence below the 1 of Hu et al.: they speak neither for an item nor against it,
+without, .114 with it). Faded events take the confidence below the 1 of Hu et al.: they speak neither for an item nor against it,
 as one that was never taken does.
 """
 
