@@ -170,6 +170,23 @@ def test_places_of_all_thirds_are_the_definition_in_plain_words():
                 torch.testing.assert_close(place[b, c, f], expected, atol=1e-5, rtol=1e-4)
 
 
+def test_the_pass_of_the_processor_gives_what_tensors_give_to_the_last_bit():
+    torch.manual_seed(5)
+    features = torch.randn(7, 40, 30)
+    features[..., :8] = features[..., :8].round()  # equal values, edges hit exactly
+    features[..., 8:14] = features[..., 8:14].exp() * 1e4
+    features[..., 14:16] = 3.0  # never differs
+    scale = Standardise(30)
+    scale.fit(features, torch.ones(7, 40, dtype=torch.bool), features.amax(1))
+    asked = torch.cat([features, features * 1.7 - 0.3, torch.full((7, 1, 30), 1e9), torch.full((7, 1, 30), -1e9)], 1)
+    best = asked[:, :5].amax(1)
+    best[2] = -torch.inf
+    for one, other in zip(scale(asked, best), scale._on_tensors(asked, best), strict=True):
+        assert torch.equal(one, other)
+    turned = asked.transpose(0, 1).contiguous().transpose(0, 1)  # not in the order of its indices
+    assert torch.equal(scale(turned, best)[2], scale._on_tensors(asked, best)[2])
+
+
 def test_scales_read_no_padding_and_quantiles_rows_from_everywhere(monkeypatch):
     torch.manual_seed(4)
     real = torch.randn(400, 2).sort(0).values

@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-LIMIT = 6.0  # standard deviations kept
-BINS = 16  # between the quantiles from which places are told
+from timerec.fusion import views
+from timerec.fusion.views import BINS
+
+LIMIT, UNIFORM, NARROW = float(views.LIMIT), float(views.UNIFORM), float(views.NARROW)
 ROWS = 50_000  # candidates, at most, of which quantiles are taken
-UNIFORM = 12**0.5  # the inverse of a uniform variable's deviation
 
 
 class Standardise(nn.Module):
@@ -54,7 +55,7 @@ class Standardise(nn.Module):
         shares = torch.linspace(0, 1, BINS + 1, device=some.device)
         # one column at a time: torch.quantile refuses more than 16 million values
         self.quantiles.copy_(torch.stack([torch.quantile(column, shares) for column in some.T]))
-        wide = self.quantiles.diff(dim=1) > 1e-6  # equal values share one place
+        wide = self.quantiles.diff(dim=1) > NARROW  # equal values share one place
         self.below.copy_(torch.cat([wide.new_zeros(len(wide), 1), wide], 1).cumsum(1))
         self.place_mean.zero_()
         self.place_mean.copy_(self._places(some[:, None])[:, 0].mean(0) / UNIFORM)
@@ -67,6 +68,18 @@ class Standardise(nn.Module):
             best: [B, F] the largest features among the request's own candidates (-inf where it has none), whichever of them
                 are in `features`.
         """
+        return self._on_processor(features, best) if features.device.type == "cpu" else self._on_tensors(features, best)
+
+    def _on_processor(self, features: Tensor, best: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        level, distance, place = (torch.empty(features.shape) for _ in range(3))
+        given = (
+            features.contiguous(), best.contiguous(), self.mean, self.scale, self.distance_mean, self.distance_scale,
+            self.quantiles, self.below, self.place_mean, level, distance, place,
+        )  # fmt: skip
+        views.views(*(tensor.numpy() for tensor in given))
+        return level, distance, place
+
+    def _on_tensors(self, features: Tensor, best: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         level, distance = self._level_and_distance(features, best)
         distance = distance.sub_(self.distance_mean).div_(self.distance_scale).clamp_(-LIMIT, LIMIT)
         return level, distance, self._places(features)
@@ -80,7 +93,7 @@ class Standardise(nn.Module):
         values = features.flatten(0, 1).T.contiguous()  # [F, n]: one search a feature
         bin_ = torch.searchsorted(self.quantiles, values, right=True).sub_(1).clamp_(0, BINS - 1)
         low, high = self.quantiles.gather(1, bin_), self.quantiles.gather(1, bin_ + 1)
-        within = (values - low).div_((high - low).clamp_(min=1e-6)).clamp_(0, 1)
+        within = (values - low).div_((high - low).clamp_(min=NARROW)).clamp_(0, 1)
         under, above = self.below.gather(1, bin_), self.below.gather(1, bin_ + 1)
         place = torch.lerp(under, above, within).div_(BINS).sub_(self.place_mean[:, None]).mul_(UNIFORM)
         return place.T.unflatten(0, features.shape[:2])
