@@ -181,10 +181,16 @@ def test_the_pass_of_the_processor_gives_what_tensors_give_to_the_last_bit():
     asked = torch.cat([features, features * 1.7 - 0.3, torch.full((7, 1, 30), 1e9), torch.full((7, 1, 30), -1e9)], 1)
     best = asked[:, :5].amax(1)
     best[2] = -torch.inf
-    for one, other in zip(scale(asked, best), scale._on_tensors(asked, best), strict=True):
-        assert torch.equal(one, other)
+    asked[3, 4], best[5, 6] = torch.nan, torch.nan  # a fault upstream stays one
+    found = scale(asked, best)
+    assert found[2][3, 4].isnan().all()
+    for one, other in zip(found, scale._on_tensors(asked, best), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0, equal_nan=True)
     turned = asked.transpose(0, 1).contiguous().transpose(0, 1)  # not in the order of its indices
-    assert torch.equal(scale(turned, best)[2], scale._on_tensors(asked, best)[2])
+    torch.testing.assert_close(scale(turned, best)[2], found[2], rtol=0, atol=0, equal_nan=True)
+    for given in ((asked, best[:3]), (asked[..., :9], best[:, :9])):
+        with pytest.raises(ValueError, match="30 columns"):
+            scale(*given)
 
 
 def test_scales_read_no_padding_and_quantiles_rows_from_everywhere(monkeypatch):

@@ -66,8 +66,13 @@ class Standardise(nn.Module):
         Args:
             features: [B, C, F].
             best: [B, F] the largest features among the request's own candidates (-inf where it has none), whichever of them
-                are in `features`.
+                are in `features`. Both float32, without gradient.
+
+        Raises:
+            ValueError: they do not fit each other, or what was fitted.
         """
+        if features.shape[2] != len(self.mean) or best.shape != (len(features), features.shape[2]):
+            raise ValueError(f"features {tuple(features.shape)} and best {tuple(best.shape)} for {len(self.mean)} columns")
         return self._on_processor(features, best) if features.device.type == "cpu" else self._on_tensors(features, best)
 
     def _on_processor(self, features: Tensor, best: Tensor) -> tuple[Tensor, Tensor, Tensor]:

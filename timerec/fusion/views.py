@@ -17,8 +17,8 @@ ONE, HALF = np.float32(1.0), np.float32(0.5)
 
 @njit(cache=True, error_model="numpy")
 def _limited(value):
-    value = value if value < LIMIT else LIMIT
-    return value if value > -LIMIT else -LIMIT
+    value = LIMIT if value > LIMIT else value  # so turned that NaN stays NaN
+    return -LIMIT if value < -LIMIT else value
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -62,8 +62,8 @@ def views(
                 low[f], span[f], under[f], rise[f] = bin_[0], bin_[1], bin_[2], bin_[3]
             for f in range(width):
                 within = (row[f] - low[f]) / span[f]
-                within = within if within < ONE else ONE
-                within = within if within > 0 else np.float32(0)
-                # from the nearer edge, as torch.lerp does
+                within = ONE if within > ONE else within
+                within = np.float32(0) if within < 0 else within
+                # from the nearer edge, as torch.lerp does; exact in either, since a rise is 0 or 1
                 near, far = under[f] + within * rise[f], under[f] + rise[f] - rise[f] * (ONE - within)
                 place[f] = ((near if within < HALF else far) / np.float32(BINS) - place_mean[f]) * UNIFORM
