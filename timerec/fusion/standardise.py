@@ -66,14 +66,15 @@ class Standardise(nn.Module):
         Args:
             features: [B, C, F].
             best: [B, F] the largest features among the request's own candidates (-inf where it has none), whichever of them
-                are in `features`. Both float32, without gradient.
+                are in `features`. Both float32.
 
         Raises:
             ValueError: they do not fit each other, or what was fitted.
         """
         if features.shape[2] != len(self.mean) or best.shape != (len(features), features.shape[2]):
             raise ValueError(f"features {tuple(features.shape)} and best {tuple(best.shape)} for {len(self.mean)} columns")
-        return self._on_processor(features, best) if features.device.type == "cpu" else self._on_tensors(features, best)
+        one_pass = features.device.type == "cpu" and not features.requires_grad
+        return self._on_processor(features, best) if one_pass else self._on_tensors(features, best)
 
     def _on_processor(self, features: Tensor, best: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         level, distance, place = (torch.empty(features.shape) for _ in range(3))
