@@ -8,6 +8,7 @@ machine share one copy. `LiveLog` grows the same arrays event by event.
 from __future__ import annotations
 
 import json
+import mmap
 from pathlib import Path
 from typing import NamedTuple
 
@@ -182,6 +183,19 @@ def save(log: EventLog, folder: Path) -> None:
 def open_log(folder: Path) -> EventLog:
     """Map a stored log: copy-on-write, so that the files can never be changed through it."""
     return EventLog(*(np.asarray(np.load(folder / f"{name}.npy", mmap_mode="c")) for name in EventLog._fields))
+
+
+def let_go(log: EventLog) -> None:
+    """Give back the memory of a mapped log that was read through: what is read again comes from its files.
+
+    Nothing may have been written to its arrays, that would be lost. Arrays that are not mapped stay as they are.
+    """
+    for array in log:
+        owner: object = array
+        while isinstance(owner, np.ndarray):
+            owner = owner.base
+        if isinstance(owner, mmap.mmap):
+            owner.madvise(mmap.MADV_DONTNEED)
 
 
 def _slabs(keys: NDArray[np.int32], n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

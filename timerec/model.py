@@ -157,7 +157,7 @@ class JointModel(nn.Module):
         """Compute the vectors of the whole catalogue once, and let the texts go: for scoring only, until the next `attach`."""
         items = torch.arange(len(self.category), device=self.category.device)
         self.vectors = torch.cat([self.item_vectors(part) for part in items.split(REMEMBERED)])
-        self.text = self.text[:0]
+        self.text = self.text.new_empty(0, self.text.shape[-1])  # a slice would keep all of them
 
     def fit_scales(self, x: Inputs) -> None:
         """Measure the scales of features and context on a sample of training requests."""

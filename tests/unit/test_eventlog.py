@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from math import log1p
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.unit.core_cases import attribute_rows, build_log, categories, random_events
 from timerec.clock import DAY, HALF_LIVES
-from timerec.eventlog import NEVER, open_log, save
+from timerec.eventlog import NEVER, let_go, open_log, save
 
 
 def decayed(times, weights):
@@ -112,3 +115,22 @@ def test_stored_log_is_the_same_and_cannot_be_changed_on_disk(tmp_path):
         np.testing.assert_array_equal(getattr(opened, name), getattr(log, name), err_msg=name)
     opened.event_time[:] = 0
     np.testing.assert_array_equal(open_log(tmp_path).event_time, log.event_time)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux what is in memory")
+def test_a_mapped_log_gives_its_memory_back_and_is_read_again(tmp_path):
+    log = build_log(random_events(6, 400))
+    save(log, tmp_path)
+    opened = open_log(tmp_path)
+    assert all(column.sum() or True for column in opened)  # reads them through
+    assert resident(tmp_path) > 4 * len(log._fields) - 4  # at least a page of each
+    let_go(opened)
+    let_go(log)  # which is not mapped
+    assert resident(tmp_path) == 0
+    np.testing.assert_array_equal(opened.tape_state, log.tape_state)
+
+
+def resident(folder: Path) -> int:
+    """KiB of the files of a folder that this process holds in memory."""
+    found = re.findall(rf"{re.escape(str(folder))}/.*?^Rss: +(\d+) kB", Path("/proc/self/smaps").read_text(), re.M | re.S)
+    return sum(map(int, found))

@@ -184,6 +184,17 @@ def test_item_vectors_without_text_or_category(source):
         assert torch.equal(before, model.item_vectors(items)) == equal
 
 
+def test_remembered_vectors_score_alike_and_the_texts_are_let_go():
+    sources, now = world()
+    x = inputs(build_batch(sources, layout_of(sources.log), np.arange(12), np.full(12, now)))
+    model = model_of(sources.log, [])
+    with torch.inference_mode():
+        before = model(x)
+        model.remember()
+        torch.testing.assert_close(model(x), before)
+    assert model.text.untyped_storage().nbytes() == 0
+
+
 def test_a_stride_visits_every_place_once_and_is_no_order_of_time():
     for known in (1, 2, 3, 5, 8, 13, 60, 100, 987, 4096):
         step = int(stride(known))

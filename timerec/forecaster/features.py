@@ -64,9 +64,9 @@ class ForecastFeatures:
 
     @classmethod
     def load(cls, folder: Path) -> ForecastFeatures:
-        """Read what `save` wrote; the arrays are memory-mapped."""
+        """Read what `save` wrote; the arrays are memory-mapped, copy-on-write as those of a log."""
         meta = json.loads((folder / "features.json").read_text())
-        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("offsets", "first_step", "values")}
+        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="c") for name in ("offsets", "first_step", "values")}
         return cls(**arrays, **meta)
 
 

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from timerec.candidates.pairs import ForecastTable, Sources, Workspace, workspace
-from timerec.eventlog import EventLog
+from timerec.eventlog import EventLog, let_go
 from timerec.livelog import LiveLog, with_room
 from timerec.online.ids import Ids
 from timerec.online.intake import Intake, Rows
@@ -40,6 +40,7 @@ class LiveHistory:
         self.kinds: list[str] = base.manifest["kinds"]
         self.intake = Intake(base.log, users, items, self.kinds, weights)
         self.live = LiveLog(base.log if counters else without_counters(base.log))
+        let_go(base.log)  # copied now
         self._guests = list(users.reserve(GUESTS))
         for _ in self._guests:
             self.live.add_user()

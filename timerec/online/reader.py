@@ -32,6 +32,7 @@ class Reader:
         self._length = int(model.shape.fusion["history"])
         self._timeless = offer(model.shape.fusion.get("without", ())).timeless
         self._stranger = len(model.category) - 1
+        model.remember()
 
     @torch.inference_mode()
     def read(self, asks: Sequence[Ask]) -> list[Heard]:
