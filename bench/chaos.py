@@ -3,10 +3,10 @@
     python -m bench.chaos RUN/bundle [--seconds 180] [--clients 16] [--replicas 2] [--store redis]
 
 Each client tells an event and then asks for a list, over and over. Meanwhile, in turns: kill -9 of a replica of each part (the
-gateway is what the proxy talks to), of Redis (started again), and with --proxy of the proxy itself (on one machine nobody listens
-until it is back); two changes of the model and one broken bundle. What is answered by anything but 200, or a broken connection,
-is asked again as the client of `timerec.client` does, and counted by what had just been done: that is what the service itself did
-not absorb. Prints a table and, last, JSON.
+gateway is what the proxy talks to), of Redis (started again), and with --kill-proxy of the proxy itself (on one machine nobody
+listens until it is back); two changes of the model and one broken bundle. What is answered by anything but 200, or a broken
+connection, is asked again as the client of `timerec.client` does, and counted by what had just been done: that is what the
+service itself did not absorb. Prints a table and, last, JSON.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import tempfile
 import time
 import uuid
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,15 +33,15 @@ import aiohttp
 import psutil
 
 from bench.load import bundle_users
-from bench.service import PARTS, scaled
-from serve_app.environment import prepare
+from bench.service import HAPROXY, PARTS, scaled
+from serve_app.environment import PROXIES, prepare
 from serve_app.settings import Settings
 from timerec.bundle import HEAD
 from timerec.data.cluster import connect, disconnect
 from timerec.store.open import open_store
 
 KILLED = ("fusion", "encoder", "forecaster", "gateway", "proxy", "redis")
-PROCESS = {"proxy": "ray::ProxyActor"} | {part: f"ray::ServeReplica:timerec:{part}" for part in KILLED[:4]}
+PROCESS = {part: (f"ray::ServeReplica:timerec:{part}",) for part in KILLED[:4]} | {"proxy": (HAPROXY, "ray::ProxyActor")}
 REDIS = ("--appendonly", "yes", "--appendfsync", "always", "--save", "", "--bind", "127.0.0.1")
 AGAIN = 6  # tries of one client for one request
 JUST = 15.0  # seconds after a deed for which what goes wrong is put down to it
@@ -53,7 +54,8 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--replicas", type=int, default=2, help="of gateway, encoder, forecaster and fusion each")
     parser.add_argument("--store", choices=["sqlite", "redis"], default="redis")
-    parser.add_argument("--proxy", action="store_true", help="kill the HTTP proxy, too")
+    parser.add_argument("--kill-proxy", action="store_true", help="kill what HTTP comes through, too")
+    parser.add_argument("--proxy", choices=PROXIES, default="auto", help="what HTTP comes through")
     parser.add_argument("--port", type=int, default=8766)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="timerec-chaos-") as name:
@@ -69,7 +71,7 @@ def main() -> None:
 
 def run(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """The whole: service, load, and what is done to it."""
-    prepare()
+    prepare(asked.proxy)
     connect(num_cpus=16)
     from ray import serve  # after the environment: Ray reads it on import
 
@@ -202,7 +204,7 @@ class Load:
 async def everything(asked: argparse.Namespace, folder: Path, load: Load, redis: Redis | None, deeds: Deeds) -> None:
     """Load for so many seconds, and in it one thing after the other that may go wrong."""
     until = time.monotonic() + asked.seconds
-    left_alone = {part for part, killed in (("redis", bool(redis)), ("proxy", asked.proxy)) if not killed}
+    left_alone = {part for part, killed in (("redis", bool(redis)), ("proxy", asked.kill_proxy)) if not killed}
     coming = [*(("kill", part) for part in KILLED if part not in left_alone), ("model", "a"), ("model", "b"), ("broken", "c")]
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(30)) as session:
         clients = [asyncio.create_task(load.client(session, until)) for _ in range(asked.clients)]
@@ -223,15 +225,16 @@ async def everything(asked: argparse.Namespace, folder: Path, load: Load, redis:
 
 
 def kill(part: str) -> str:
-    """Kill one process of a part."""
+    """Kill one process of a part: of the proxy HAProxy itself, where there is one."""
+    running = {}
     for process in psutil.Process().children(recursive=True):  # this run's own, and no other service's
-        try:
-            words = " ".join(process.cmdline())
-        except psutil.Error:  # it ended meanwhile, or was killed before
-            continue
-        if PROCESS[part] in words:
-            os.kill(process.pid, signal.SIGKILL)
-            return "killed"
+        with suppress(psutil.Error):  # it ended meanwhile, or was killed before
+            running[process.pid] = " ".join(process.cmdline())
+    for name in PROCESS[part]:
+        for pid, words in running.items():
+            if name in words:
+                os.kill(pid, signal.SIGKILL)
+                return "killed"
     return "not found"
 
 

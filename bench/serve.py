@@ -22,7 +22,7 @@ import numpy as np
 
 from bench.load import bundle_users, measured
 from bench.service import PARTS, memory
-from serve_app.environment import prepare
+from serve_app.environment import PROXIES, prepare
 from serve_app.settings import Settings
 from timerec.data.cluster import connect, disconnect
 
@@ -34,6 +34,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--grow", type=int, help="serve logs with so many times the items and the history, too")
+    parser.add_argument("--proxy", choices=PROXIES, default="auto", help="what HTTP comes through")
     parser.add_argument("--port", type=int, default=8765)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="timerec-bench-") as name:
@@ -59,7 +60,7 @@ def main() -> None:
 
 def measure(asked: argparse.Namespace, folder: Path) -> tuple[list[dict[str, Any]], float, float]:
     """Rows of the table, memory in GiB and seconds from Ray's start to readiness."""
-    prepare()
+    prepare(asked.proxy)
     began = time.perf_counter()
     connect(num_cpus=16)
     from ray import serve  # after the environment: Ray reads it on import

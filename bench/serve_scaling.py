@@ -28,7 +28,7 @@ import aiohttp
 from bench.chaos import all_of
 from bench.load import bundle_users
 from bench.service import scaled
-from serve_app.environment import prepare
+from serve_app.environment import PROXIES, prepare
 from serve_app.settings import Settings
 from timerec.data.cluster import connect, disconnect
 from timerec.store.open import open_store
@@ -58,6 +58,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=24, help="that ask until the replicas run")
     parser.add_argument("--few", type=int, default=3, help="that go on until all but one have gone")
     parser.add_argument("--most", type=float, default=300.0, help="seconds for either way")
+    parser.add_argument("--proxy", choices=PROXIES, default="auto", help="what HTTP comes through")
     parser.add_argument("--port", type=int, default=8768)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="timerec-scaling-") as name:
@@ -73,7 +74,7 @@ def main() -> None:
 
 def run(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """The whole: service, load up and down, and what the store holds in the end."""
-    prepare()
+    prepare(asked.proxy)
     connect(num_cpus=4 + 4 * asked.replicas)
     from ray import serve  # after the environment: Ray reads it on import
 

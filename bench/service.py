@@ -18,7 +18,11 @@ from serve_app.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 PARTS = ("gateway", "encoder", "forecaster", "fusion")
-PROCESSES = ("ray::ServeReplica:timerec", "ray::ServeController", "ray::ProxyActor", "raylet", "gcs_server")
+HAPROXY = "haproxy.cfg"  # in the command line of its process
+PROCESSES = (
+    "ray::ServeReplica:timerec", "ray::ServeController", "ray::ProxyActor", "ray::HAProxyManager", HAPROXY,
+    "raylet", "gcs_server",
+)  # fmt: skip
 
 
 class Service(NamedTuple):

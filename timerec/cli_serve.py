@@ -29,18 +29,25 @@ def serve(
     grpc_port: Annotated[
         int | None, typer.Option("--grpc-port", min=1, max=65535, help="gRPC, too, on every interface; wants --keys")
     ] = None,
+    proxy: Annotated[str, typer.Option("--proxy", help="haproxy, serve (Serve's own), or auto: HAProxy where it is")] = "auto",
     keys: Annotated[Path | None, typer.Option("--keys", help="file of API keys")] = None,
     clock: Annotated[str, typer.Option("--clock", help="wall, log (begins at the log's end) or an ISO time")] = "",
     config: Annotated[Path | None, typer.Option("--config", help="YAML file of serving settings")] = None,
 ) -> None:
     """Answer requests over HTTP, and gRPC where asked to, from a bundle and every event that comes in."""
+    from serve_app.environment import prepare
+
     given = {"bundle": bundle, "data": data, "store": store, "keys": keys, "clock": clock}
     settings = read_settings(config, {name: value for name, value in given.items() if value})
     if not is_loopback(host) and settings.keys is None:
         raise DataError(f"--host {host}: whoever reaches it could ask: give --keys FILE (`timerec serve-key NAME --keys FILE`)")
     if grpc_port is not None:
         _check_grpc(grpc_port, port, settings.keys)
+        if proxy == "haproxy":
+            raise DataError("--proxy haproxy: gRPC comes through Serve's own proxy: leave one of --proxy and --grpc-port out")
+        proxy = "serve"
     _check_free(host, port, f"--host {host} --port {port}")
+    prepare(proxy)
     _run(settings, host, port, grpc_port)
 
 
@@ -114,10 +121,8 @@ def _check_free(host: str, port: int, given: str) -> None:
 
 
 def _run(settings: Any, host: str, port: int, grpc_port: int | None) -> None:
-    from serve_app.environment import prepare
     from timerec.data.cluster import connect, disconnect, environment
 
-    prepare()
     environment()
     console.print("starting Ray …")
     import ray  # noqa: F401, before two threads do

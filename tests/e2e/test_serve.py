@@ -28,9 +28,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("serve")
 
 
-@pytest.fixture(scope="module")
-def service(small_run: SmallRun, folder: Path) -> Iterator[Served]:
-    with served(folder, small_run.bundle, "--store", str(folder / "events.db"), "--clock", "log") as running:
+@pytest.fixture(scope="module", params=["haproxy", "serve"])
+def service(small_run: SmallRun, folder: Path, request: pytest.FixtureRequest) -> Iterator[Served]:
+    for file in folder.glob("events.db*"):
+        file.unlink()
+    options = ("--store", str(folder / "events.db"), "--clock", "log", "--proxy", request.param)
+    with served(folder, small_run.bundle, *options) as running:
         yield running
 
 

@@ -32,6 +32,7 @@ def test_settings_hosts_and_ports_are_told_before_anything_starts(tmp_path: Path
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         assert "cannot be listened on" in refused("serve", "--bundle", "b", "--port", str(taken.getsockname()[1]))
+    assert "expected one of auto, haproxy, serve" in refused("serve", "--bundle", "b", "--port", str(free_port()), "--proxy", "nginx")
     settings = tmp_path / "settings.yaml"
     settings.write_text("bundle: b\nfusion: {min_replicas: 3, max_replicas: 2}\n")
     assert "setting fusion" in refused("serve", "--config", str(settings))
@@ -47,6 +48,8 @@ def test_grpc_wants_keys_and_a_port_of_its_own(tmp_path: Path) -> None:
     port = str(free_port())
     same = refused("serve", "--bundle", "b", "--keys", str(keys), "--port", port, "--grpc-port", port)
     assert "HTTP is there" in same
+    through = refused("serve", "--bundle", "b", "--keys", str(keys), "--grpc-port", port, "--proxy", "haproxy")
+    assert "gRPC comes through Serve's own proxy" in through
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

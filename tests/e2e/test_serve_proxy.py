@@ -1,0 +1,83 @@
+"""The service through HAProxy: what dies behind it nobody notices, and nothing of it is open to the network."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+from tests.conftest import SmallRun
+from tests.serve_cases import Served, served
+
+pytestmark = pytest.mark.slow  # starts the service, which takes a minute on two busy cores
+
+
+@pytest.fixture(scope="module")
+def service(small_run: SmallRun, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("proxy")
+    settings = folder / "settings.yaml"
+    settings.write_text(yaml.safe_dump({"gateway": {"min_replicas": 2, "max_replicas": 2}, "store": str(folder / "events.db")}))
+    with served(folder, small_run.bundle, "--config", str(settings), "--clock", "log", "--proxy", "haproxy") as running:
+        yield running
+
+
+def processes(service: Served, name: str) -> list[psutil.Process]:
+    running = psutil.Process(service.pid).children(recursive=True)
+    return [process for process in running if process.is_running() and name in " ".join(process.cmdline())]
+
+
+def listening(process: psutil.Process) -> list[tuple[str, int]]:
+    return [(one.laddr.ip, one.laddr.port) for one in process.net_connections("inet") if one.status == psutil.CONN_LISTEN]
+
+
+def test_nothing_of_it_listens_on_another_interface(service: Served) -> None:
+    (haproxy,) = processes(service, "haproxy.cfg")
+    assert len(listening(haproxy)) >= 3 and {ip for ip, _ in listening(haproxy)} == {"127.0.0.1"}
+    for gateway in processes(service, "ServeReplica:timerec:gateway"):  # Ray's own port wants its token
+        assert [ip for ip, port in listening(gateway) if 30_000 <= port <= 31_000] == ["127.0.0.1"]
+    config = Path(haproxy.cmdline()[haproxy.cmdline().index("-f") + 1])
+    assert config.parent.stat().st_mode & 0o077 == 0  # whoever opens its socket may command it
+
+
+def test_a_gateway_that_is_killed_is_not_noticed(service: Served) -> None:
+    stop, answers, failed = threading.Event(), [], []
+
+    def shop(number: int) -> None:
+        turn = 0
+        while not stop.is_set():
+            turn += 1
+            event = {"event_id": f"shop-{number}-{turn}", "user_id": f"shop-{number}", "item_id": f"{100 + turn % 30}"}
+            for path, body in (("/v1/events", event), ("/v1/recommend", {"user_id": f"shop-{number}", "k": 3})):
+                try:
+                    reply = service.ask(path, body)
+                except OSError as error:
+                    failed.append(error)
+                    continue
+                (answers if reply.status == 200 else failed).append(reply)
+
+    clients = [threading.Thread(target=shop, args=(number,)) for number in range(8)]
+    for client in clients:
+        client.start()
+    try:
+        for _ in range(3):
+            before = len(answers)
+            os.kill(processes(service, "ServeReplica:timerec:gateway")[0].pid, signal.SIGKILL)
+            while len(answers) < before + 200:
+                assert not failed, failed[:3]
+                stop.wait(0.2)
+            while len(processes(service, "ServeReplica:timerec:gateway")) < 2:  # the next one dies when there are two again
+                stop.wait(0.2)
+    finally:
+        stop.set()
+        for client in clients:
+            client.join()
+    assert not failed, failed[:3]
+    stored = {number: service.ask(f"/v1/users/shop-{number}/history").body["count"] for number in range(8)}
+    told = sum("events" in reply.body for reply in answers)
+    assert sum(stored.values()) == told  # none lost, none twice
