@@ -32,7 +32,8 @@ def test_settings_hosts_and_ports_are_told_before_anything_starts(tmp_path: Path
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         assert "cannot be listened on" in refused("serve", "--bundle", "b", "--port", str(taken.getsockname()[1]))
-    assert "expected one of auto, haproxy, serve" in refused("serve", "--bundle", "b", "--port", str(free_port()), "--proxy", "nginx")
+    unknown = refused("serve", "--bundle", "b", "--port", str(free_port()), "--proxy", "nginx")
+    assert "expected one of auto, haproxy, serve" in unknown
     settings = tmp_path / "settings.yaml"
     settings.write_text("bundle: b\nfusion: {min_replicas: 3, max_replicas: 2}\n")
     assert "setting fusion" in refused("serve", "--config", str(settings))
