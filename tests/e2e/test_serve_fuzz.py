@@ -61,13 +61,13 @@ def fixed_answer(service: Served) -> dict[str, Any]:
     return {name: reply.body[name] for name in ("user_id", "at", "known", "items", "model")}
 
 
-@pytest.fixture(scope="module")
-def fuzzed(small_run: SmallRun, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fuzzed]:
+@pytest.fixture(scope="module", params=["haproxy", "serve"])
+def fuzzed(small_run: SmallRun, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Fuzzed]:
     folder = tmp_path_factory.mktemp("fuzz")
     settings = folder / "settings.yaml"
     patience = "patience: {answer: 60, encoder: 30, forecaster: 30}"  # a busy machine is no fault of what is sent
     settings.write_text(f"limits: {{body_seconds: {BODY_SECONDS}}}\n{patience}\n")
-    options = ("--store", str(folder / "events.db"), "--clock", "log", "--config", str(settings))
+    options = ("--store", str(folder / "events.db"), "--clock", "log", "--config", str(settings), "--proxy", request.param)
     with served(folder, small_run.bundle, *options) as running:
         client = Fuzzer(running.url, secrets=(str(folder),))
         shop = Shop(Fuzzer(running.url, secrets=(str(folder),)))
@@ -219,14 +219,17 @@ def test_a_body_without_end_is_refused_whatever_it_says(fuzzed: Fuzzed) -> None:
     assert told.problem["status"] == 413
 
 
-# what uvicorn says of what is no HTTP, and Serve's proxy of a target that is no path, before anything of this service sees it
-NOT_HTTP = {400: b"Invalid HTTP request received.", 404: b"not found. Ping http://.../-/routes for available routes."}
+# what uvicorn and HAProxy say of what is no HTTP, and Serve of a target that is no path, before anything of this service sees it
+NOT_HTTP = {
+    400: (b"Invalid HTTP request received.", b"<h1>400 Bad request</h1>"),
+    404: (b"not found. Ping http://.../-/routes for available routes.",),
+}
 
 
 def said(told: Told) -> None:
     """An answer, a problem, or the HTTP server's own word on what is no HTTP."""
-    if told.headers.get("content-type", "").startswith("text/plain"):
-        assert told.status in NOT_HTTP and NOT_HTTP[told.status] in told.body, told
+    if told.headers.get("content-type", "").startswith(("text/plain", "text/html")) and told.status != 200:
+        assert any(word in told.body for word in NOT_HTTP.get(told.status, ())), told
     else:
         assert told.status == 200 or told.problem, told
         assert told.headers["x-content-type-options"] == "nosniff"
