@@ -16,11 +16,12 @@ PROXIES = ("auto", "haproxy", "serve")
 LARGEST = 64 << 20
 
 
-def prepare(proxy: str = "auto") -> None:
+def prepare(proxy: str = "auto", body_seconds: float = 10.0) -> None:
     """Serve's quick paths; and a token that only this run knows, since some of Ray's own ports listen on every interface.
 
     Args:
         proxy: what HTTP comes through, one of PROXIES: "auto" is HAProxy where it is installed, else Serve's own.
+        body_seconds: until a request's body is there (`limits.body_seconds`).
 
     Raises:
         DataError: there is no such proxy, or HAProxy is wanted and not installed.
@@ -38,4 +39,4 @@ def prepare(proxy: str = "auto") -> None:
         return
     folder = Path(tempfile.mkdtemp(prefix="timerec-haproxy-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    os.environ.update(haproxy.environment(binary, folder))
+    os.environ.update(haproxy.environment(binary, folder, body_seconds))

@@ -47,7 +47,7 @@ def serve(
             raise DataError("--proxy haproxy: gRPC comes through Serve's own proxy: leave one of --proxy and --grpc-port out")
         proxy = "serve"
     _check_free(host, port, f"--host {host} --port {port}")
-    prepare(proxy)
+    prepare(proxy, settings.limits.body_seconds)
     _run(settings, host, port, grpc_port)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -9,12 +10,17 @@ from pathlib import Path
 import pytest
 
 from serve_app import environment, haproxy
+from serve_app.problems import TITLES
 from timerec.schema import DataError
 
-CONFIG = """frontend prometheus
+CONFIG = """defaults
+    errorfile 503 /serve/500.http
+    balance leastconn
+frontend prometheus
     bind :{metrics}
 frontend http_frontend
     bind *:8000
+    use_backend shop if is_shop
 listen stats
   bind *:{stats}
 """
@@ -25,20 +31,49 @@ def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "environ", dict(os.environ))
 
 
-def test_statistics_are_on_this_machine_only_and_the_service_where_it_was_told(tmp_path: Path) -> None:
-    told = haproxy.environment("/bin/echo", tmp_path)
+def started(folder: Path, config: str) -> tuple[subprocess.CompletedProcess[str], list[str]]:
+    """What becomes of a configuration, and of HAProxy (here: of echo) that is started on it."""
+    told = haproxy.environment("/bin/echo", folder, 2.5)
     ports = {"stats": told["RAY_SERVE_HAPROXY_STATS_PORT"], "metrics": told["RAY_SERVE_HAPROXY_METRICS_PORT"]}
-    config = Path(told["RAY_SERVE_HAPROXY_CONFIG_FILE_LOC"])
-    for _ in range(2):  # Serve writes the file anew at each change
-        config.write_text(CONFIG.format(**ports))
-        words = [told["RAY_SERVE_HAPROXY_BINARY_PATH"], "-f", "a b"]
-        assert subprocess.run(words, capture_output=True, text=True, check=True).stdout == "-f a b\n"
-        binds = [line.strip() for line in config.read_text().splitlines() if "bind" in line]
-        assert binds == [f"bind 127.0.0.1:{ports['metrics']}", "bind *:8000", f"bind 127.0.0.1:{ports['stats']}"]
+    file = folder / "haproxy.cfg"
+    file.write_text(config.format(**ports))
+    words = [told["RAY_SERVE_HAPROXY_BINARY_PATH"], "-db", "-f", str(file), "-sf", "1"]
+    done = subprocess.run(words, capture_output=True, text=True)
+    text = file.read_text()
+    for name, port in ports.items():
+        text = text.replace(port, name)
+    return done, text.splitlines()
+
+
+def test_serves_configuration_is_added_to_and_haproxy_started_on_it(tmp_path: Path) -> None:
+    folder = tmp_path / "one's own"
+    folder.mkdir()
+    done, lines = started(folder, CONFIG)
+    assert done.stdout == f"-db -f {folder}/haproxy.cfg -sf 1\n"
+    assert [line.split()[1] for line in lines if "bind" in line] == ["127.0.0.1:metrics", "*:8000", "127.0.0.1:stats"]
+    assert lines[lines.index("    balance leastconn") + 1] == f"    errorfile 400 {folder}/400.http"
+    wait = "    http-request wait-for-body time 2500ms if METH_POST { req.hdr_val(content-length) gt 0 }"
+    assert lines[lines.index("frontend http_frontend") + 1].startswith(wait)
+
+
+def test_another_configuration_than_known_is_told(tmp_path: Path) -> None:
+    for line in ("    balance leastconn\n", "frontend http_frontend\n", "    bind :{metrics}\n"):
+        done, _ = started(tmp_path, CONFIG.replace(line, ""))
+        assert done.returncode == 1 and "take `--proxy serve`" in done.stderr
+
+
+def test_its_own_errors_are_problem_details_of_this_service(tmp_path: Path) -> None:
+    haproxy.environment("/bin/echo", tmp_path, 10.0)
+    for code in (400, 408, 422, 500, 502, 503, 504):
+        head, _, body = (tmp_path / f"{code}.http").read_bytes().partition(b"\r\n\r\n")
+        lines, told = head.decode().split("\r\n"), json.loads(body)
+        assert lines[0].split()[1] == str(told["status"]) and told["title"] == TITLES[told["status"]]
+        assert f"Content-Length: {len(body)}" in lines and "Content-Type: application/problem+json" in lines
+        assert ("Retry-After: 1" in lines) == (told["status"] == 503)
 
 
 def test_every_file_is_in_the_services_own_folder(tmp_path: Path) -> None:
-    paths = [value for value in haproxy.environment("/bin/echo", tmp_path).values() if value.startswith("/")]
+    paths = [value for value in haproxy.environment("/bin/echo", tmp_path, 10.0).values() if value.startswith("/")]
     assert len(paths) == 7 and all(Path(path).is_relative_to(tmp_path) for path in paths)
 
 
