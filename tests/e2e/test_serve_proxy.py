@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -36,13 +38,27 @@ def listening(process: psutil.Process) -> list[tuple[str, int]]:
     return [(one.laddr.ip, one.laddr.port) for one in process.net_connections("inet") if one.status == psutil.CONN_LISTEN]
 
 
+def configuration(haproxy: psutil.Process) -> Path:
+    words = haproxy.cmdline()
+    return Path(words[words.index("-f") + 1])
+
+
+def gateways_up(service: Served) -> int:
+    """How many gateways HAProxy gives requests to, by its statistics; 0 where it is just being started anew."""
+    for haproxy in processes(service, "haproxy.cfg"):
+        port = configuration(haproxy).read_text().partition("listen stats")[2].split()[1].rpartition(":")[2]
+        with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/stats;csv") as answer:
+            lines = answer.read().decode().splitlines()
+            return sum("SERVE_REPLICA" in line and ",UP," in line for line in lines)
+    return 0
+
+
 def test_nothing_of_it_listens_on_another_interface(service: Served) -> None:
     (haproxy,) = processes(service, "haproxy.cfg")
     assert len(listening(haproxy)) >= 3 and {ip for ip, _ in listening(haproxy)} == {"127.0.0.1"}
     for gateway in processes(service, "ServeReplica:timerec:gateway"):  # Ray's own port wants its token
         assert [ip for ip, port in listening(gateway) if 30_000 <= port <= 31_000] == ["127.0.0.1"]
-    config = Path(haproxy.cmdline()[haproxy.cmdline().index("-f") + 1])
-    assert config.parent.stat().st_mode & 0o077 == 0  # whoever opens its socket may command it
+    assert configuration(haproxy).parent.parent.stat().st_mode & 0o077 == 0  # whoever opens its socket may command it
 
 
 def test_a_gateway_that_is_killed_is_not_noticed(service: Served) -> None:
@@ -66,12 +82,14 @@ def test_a_gateway_that_is_killed_is_not_noticed(service: Served) -> None:
         client.start()
     try:
         for _ in range(3):
+            while gateways_up(service) < 2:
+                stop.wait(0.2)
             before = len(answers)
             os.kill(processes(service, "ServeReplica:timerec:gateway")[0].pid, signal.SIGKILL)
             while len(answers) < before + 200:
                 assert not failed, failed[:3]
                 stop.wait(0.2)
-            while len(processes(service, "ServeReplica:timerec:gateway")) < 2:  # the next one dies when there are two again
+            while gateways_up(service) == 2:  # it knows by now
                 stop.wait(0.2)
     finally:
         stop.set()
