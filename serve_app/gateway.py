@@ -74,7 +74,9 @@ class Gateway(Calls):
         self._clock = Clock(shift)
         self.sent = Sent(self._limits, self._clock)
         self._encoder, self._forecaster, self._fusion = encoder, forecaster, fusion
-        self._read, self._rank = Gathered(encoder.read.remote), Gathered(fusion.rank.remote)
+        # the fusion is what takes long: its replicas shall find the next call when one is answered
+        self._read = Gathered(encoder.read.remote, self._settings.encoder.min_replicas)
+        self._rank = Gathered(fusion.rank.remote, self._settings.fusion.min_replicas + 1)
         self._store = open_store(self._settings.store)
         self._writer = Writer(self._store, self._patience.store)
         self.metrics = Metrics(serve.get_replica_context().replica_id.unique_id)

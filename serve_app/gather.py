@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from serve_app.calls import Busy, Down, Late, call
 
 TOGETHER = 16  # requests of one call
-WINDOW = 0.003  # seconds that a request waits for others while an earlier call is under way
+WINDOW = 0.05  # seconds that a request waits at most for an earlier call to return
 
 
 class _Waiting(NamedTuple):
@@ -22,15 +22,21 @@ class _Waiting(NamedTuple):
 class Gathered:
     """A method of a part that answers rows: it takes a list of each argument and returns a list of as many answers.
 
-    While no call is under way a request goes at once, so one client alone never waits. Otherwise requests gather until there are
-    TOGETHER, until WINDOW has passed, or until a call returns.
+    While fewer than `calls` calls are under way a request goes at once, so one client alone never waits. Otherwise requests gather
+    until a call returns, until there are TOGETHER, or until WINDOW has passed: how many share a call then follows from how busy
+    the part is.
     """
 
-    def __init__(self, method: Callable[..., Any]) -> None:
-        """Args: method: starts a call, as `handle.method.remote` does."""
-        self._method = method
+    def __init__(self, method: Callable[..., Any], calls: int = 1) -> None:
+        """Gather for `method`, which starts a call as `handle.method.remote` does.
+
+        Args:
+            calls: up to so many are begun without waiting; at least one for each replica that is always there.
+        """
+        self._method, self._most = method, calls
         self._waiting: list[_Waiting] = []
         self._calls: set[asyncio.Task[None]] = set()
+        self._alone: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     async def ask(self, seconds: float, *row: Any, alone: bool = False) -> Any:
@@ -47,10 +53,10 @@ class Gathered:
         loop = asyncio.get_running_loop()
         one = _Waiting(row, loop.create_future(), loop.time() + seconds)
         if alone:
-            self._start([one])
+            self._start([one], counted=False)
         else:
             self._waiting.append(one)
-            if not self._calls or len(self._waiting) >= TOGETHER:
+            if len(self._calls) < self._most or len(self._waiting) >= TOGETHER:
                 self._send()
             elif self._timer is None:
                 self._timer = loop.call_later(WINDOW, self._send, context=contextvars.Context())
@@ -68,15 +74,16 @@ class Gathered:
             group, self._waiting = self._waiting[:TOGETHER], self._waiting[TOGETHER:]
             self._start(group)
 
-    def _start(self, group: list[_Waiting]) -> None:
+    def _start(self, group: list[_Waiting], counted: bool = True) -> None:
         # in nobody's context: Serve would cancel it with the request that happened to start it, and the others with that
         task = asyncio.get_running_loop().create_task(self._call(group), context=contextvars.Context())
-        self._calls.add(task)
-        task.add_done_callback(self._ended)
+        calls = self._calls if counted else self._alone
+        calls.add(task)
+        task.add_done_callback(self._ended if counted else self._alone.discard)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._calls.discard(task)
-        if self._waiting:
+        if self._waiting and len(self._calls) < self._most:
             self._send()
 
     async def _call(self, group: list[_Waiting]) -> None:

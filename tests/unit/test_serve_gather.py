@@ -67,6 +67,23 @@ def test_few_do_not_wait_for_a_call_that_takes_long() -> None:
     assert run(work) < 0.3
 
 
+def test_whoever_comes_while_calls_are_under_way_waits_for_the_first_to_return() -> None:
+    """Clients that come one by one share calls, too: how many of them follows from how long a call takes."""
+    part = Part(seconds=0.04)
+
+    async def work() -> None:
+        gathered = Gathered(part.add, 2)
+        asked = []
+        for n in range(12):
+            asked.append(asyncio.create_task(gathered.ask(5.0, n, 0)))
+            await asyncio.sleep(0.002)
+        await asyncio.gather(*asked)
+
+    run(work)
+    assert part.calls[:2] == [[0], [1]] and len(part.calls) <= 5
+    assert [n for call in part.calls for n in call] == list(range(12))
+
+
 def test_what_takes_long_goes_alone() -> None:
     part = Part()
 
