@@ -3,10 +3,10 @@
     python -m bench.serve_scaling RUN/bundle [--replicas 2] [--clients 24] [--few 3] [--most 300]
 
 It starts with one replica of each part. Many clients ask until gateway, encoder and fusion run so many replicas each, and some
-time longer; then few do, until all but one of each are drained and ended. Each client tells an event of a user who is new with
-it, asks for that user's list, which must know the user whichever replica answers, and for the list of a user of the bundle.
-Nothing is asked again: what is no 200, or a broken connection, counts as failed. Prints the replicas over time, a table and,
-last, JSON.
+time longer; then few do, with pauses, until all but one of each are drained and ended. Each client tells an event of a user who
+is new with it, asks for that user's list, which must know the user whichever replica answers, and for the list of a user of the
+bundle. Nothing is asked again: what is no 200, or a broken connection, counts as failed. Prints the replicas over time, a table
+and, last, JSON.
 """
 
 from __future__ import annotations
@@ -33,9 +33,11 @@ from serve_app.settings import Settings
 from timerec.data.cluster import connect, disconnect
 from timerec.store.open import open_store
 
-TARGETS = {"gateway": 4.0, "encoder": 1.5, "fusion": 3.0}  # requests in work a replica at which more are started: few are enough
+# calls in work a replica at which more are started: requests share those to encoder and fusion, and the encoder is seldom at work
+TARGETS = {"gateway": 4.0, "encoder": 0.15, "fusion": 1.0}
 DELAYS = {"upscale_delay_s": 2.0, "downscale_delay_s": 5.0}
 LOOK = 0.5  # seconds between looks at the replicas
+PAUSE = 0.2  # seconds between the rounds of each of the few
 AFTER = 15.0  # seconds of load with all replicas, and of little load after the last one has gone
 
 
@@ -109,6 +111,7 @@ class Load:
     def __init__(self, url: str, users: list[str]) -> None:
         self._url, self._users = url, users
         self.wanted = 0  # clients; those above it stop after the request they are at
+        self.pause = 0.0  # seconds between the rounds of a client
         self.acknowledged: list[str] = []
         self.requests, self.unknown = 0, 0
         self.failed, self.degraded = Counter[str](), Counter[str]()
@@ -124,6 +127,7 @@ class Load:
                 answer = await self._send(session, "/v1/recommend", {"user_id": f"new {name}"})
                 self.unknown += answer is not None and not answer["known"]
             await self._send(session, "/v1/recommend", {"user_id": draw.choice(self._users)})
+            await asyncio.sleep(self.pause)
 
     async def _send(self, session: aiohttp.ClientSession, path: str, body: dict[str, Any]) -> dict[str, Any] | None:
         self.requests += 1
@@ -166,7 +170,7 @@ async def up_and_down(asked: argparse.Namespace, load: Load) -> tuple[list[Seen]
         clients = [asyncio.create_task(load.client(session, number)) for number in range(asked.clients)]
         up = await until(asked.replicas)
         await asyncio.sleep(AFTER)
-        load.wanted = asked.few
+        load.wanted, load.pause = asked.few, PAUSE
         down = await until(1)
         await asyncio.sleep(AFTER)
         load.wanted = 0

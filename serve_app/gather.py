@@ -22,9 +22,9 @@ class _Waiting(NamedTuple):
 class Gathered:
     """A method of a part that answers rows: it takes a list of each argument and returns a list of as many answers.
 
-    While fewer than `calls` calls are under way a request goes at once, so one client alone never waits. Otherwise requests gather
-    until a call returns, until there are TOGETHER, or until WINDOW has passed: how many share a call then follows from how busy
-    the part is.
+    While fewer than `calls` calls are under way a request goes at once, so one client alone never waits. Otherwise requests
+    gather until a call returns, until there are TOGETHER, or until WINDOW has passed: how many share a call then follows from
+    how busy the part is.
     """
 
     def __init__(self, method: Callable[..., Any], calls: int = 1) -> None:
