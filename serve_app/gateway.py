@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from ray import serve
 from ray.serve.handle import DeploymentHandle
+from ray.serve.schema import ReplicaState
 from starlette.types import ASGIApp
 
 from serve_app.calls import Busy, Down, Late, call
@@ -42,6 +43,7 @@ from timerec.store.open import open_store
 FRESH = 1.0  # seconds for which the forecaster's last word on its table is taken
 STATED = 1.0  # seconds for which the state of the parts is taken
 FOLLOWED = 0.5  # seconds between looks at which models are agreed on
+COUNTED = 2.0  # seconds between looks at how many replicas run, where they scale
 LOADING = 300.0  # seconds that a replica may take to load a model
 USUAL = 50  # items of an answer, or of an exclusion, up to which it takes no longer than others
 SHADOWS = 32  # requests that the shadow answers at once
@@ -74,9 +76,10 @@ class Gateway(Calls):
         self._clock = Clock(shift)
         self.sent = Sent(self._limits, self._clock)
         self._encoder, self._forecaster, self._fusion = encoder, forecaster, fusion
-        # the fusion is what takes long: its replicas shall find the next call when one is answered
-        self._read = Gathered(encoder.read.remote, self._settings.encoder.min_replicas)
-        self._rank = Gathered(fusion.rank.remote, self._settings.fusion.min_replicas + 1)
+        self._read, self._rank = Gathered(encoder.read.remote), Gathered(fusion.rank.remote)
+        self._share_calls(self._settings.encoder.min_replicas, self._settings.fusion.min_replicas)
+        self._scales = any(part.max_replicas > part.min_replicas for part in (self._settings.encoder, self._settings.fusion))
+        self._counted_at = time.monotonic()
         self._store = open_store(self._settings.store)
         self._writer = Writer(self._store, self._patience.store)
         self.metrics = Metrics(serve.get_replica_context().replica_id.unique_id)
@@ -288,6 +291,9 @@ class Gateway(Calls):
         if time.monotonic() - self._followed_at > FOLLOWED and not self._following:
             self._following = True  # beside: no answer waits for it
             self._spawn(self.follow_now())
+        if self._scales and time.monotonic() - self._counted_at > COUNTED:
+            self._counted_at = time.monotonic()
+            self._spawn(self._count())
         return self._models
 
     async def follow_now(self) -> None:
@@ -313,6 +319,18 @@ class Gateway(Calls):
         """Users with long histories."""
         found = _held(await call(lambda: self._encoder.users.remote("", count, model), self._patience.answer))
         return [user["user_id"] for user in found]
+
+    def _share_calls(self, encoders: int, fusions: int) -> None:
+        """A call at a time for each replica; the fusion takes long, and shall find the next one when it has answered."""
+        self._read.calls, self._rank.calls = max(encoders, 1), max(fusions, 1) + 1
+
+    async def _count(self) -> None:
+        """Look how many replicas the autoscaler runs."""
+        try:
+            told = (await asyncio.to_thread(serve.status)).applications[serve.get_replica_context().app_name].deployments
+            self._share_calls(*(told[part].replica_states.get(ReplicaState.RUNNING, 0) for part in ("encoder", "fusion")))
+        except Exception as error:  # a controller that is away must not keep anybody from an answer
+            log.warning("how many replicas run cannot be looked up: %r", error)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

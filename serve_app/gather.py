@@ -31,11 +31,11 @@ class Gathered:
         """Gather for `method`, which starts a call as `handle.method.remote` does.
 
         Args:
-            calls: up to so many are begun without waiting; at least one for each replica that is always there.
+            calls: up to so many are begun without waiting; may be changed at any time.
         """
-        self._method, self._most = method, calls
+        self._method, self.calls = method, calls
         self._waiting: list[_Waiting] = []
-        self._calls: set[asyncio.Task[None]] = set()
+        self._under_way: set[asyncio.Task[None]] = set()
         self._alone: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -56,20 +56,28 @@ class Gathered:
             self._start([one], counted=False)
         else:
             self._waiting.append(one)
-            if len(self._calls) < self._most or len(self._waiting) >= TOGETHER:
+            if len(self._under_way) < self.calls or len(self._waiting) >= TOGETHER:
                 self._send()
-            elif self._timer is None:
-                self._timer = loop.call_later(WINDOW, self._send, context=contextvars.Context())
+            else:
+                self._send_by(loop.time() + min(WINDOW, seconds / 4))  # who is in a hurry must still be answered
         try:
             async with asyncio.timeout(seconds):
                 return await one.answer
         except TimeoutError:
             raise Late from None
 
+    def _send_by(self, moment: float) -> None:
+        if self._timer is not None:
+            if self._timer.when() <= moment:
+                return
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(moment, self._send, context=contextvars.Context())
+
     def _send(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._waiting = [one for one in self._waiting if not one.answer.done()]  # without those who have gone
         while self._waiting:
             group, self._waiting = self._waiting[:TOGETHER], self._waiting[TOGETHER:]
             self._start(group)
@@ -77,13 +85,13 @@ class Gathered:
     def _start(self, group: list[_Waiting], counted: bool = True) -> None:
         # in nobody's context: Serve would cancel it with the request that happened to start it, and the others with that
         task = asyncio.get_running_loop().create_task(self._call(group), context=contextvars.Context())
-        calls = self._calls if counted else self._alone
-        calls.add(task)
+        tasks = self._under_way if counted else self._alone
+        tasks.add(task)
         task.add_done_callback(self._ended if counted else self._alone.discard)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._calls.discard(task)
-        if self._waiting and len(self._calls) < self._most:
+        self._under_way.discard(task)
+        if self._waiting and len(self._under_way) < self.calls:
             self._send()
 
     async def _call(self, group: list[_Waiting]) -> None:

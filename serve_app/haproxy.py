@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
 import socket
@@ -10,7 +11,13 @@ import sys
 from pathlib import Path
 
 from serve_app import haproxy_start
+from timerec.schema import DataError
 
+LOOPBACK = "127.0.0.1"
+# characters of the folder's path: Serve puts the node's 56 and a name between, HAProxy ".PID.tmp" behind, and Linux takes 107
+ROOM = 107 - len("/") - 56 - len("/metrics") - len(".4194304.tmp")
+IDLE = 75  # seconds that a connection is kept without a request
+LONGEST = 600  # seconds until an answer: loading and checking a model takes minutes
 # a gateway that died before it answered: another one is asked
 RETRIED = "conn-failure empty-response"
 # only what HAProxy has wholly can be sent again; what is longer does not fit into its buffer
@@ -37,8 +44,8 @@ def installed() -> str | None:
         return shutil.which("haproxy")
 
 
-def environment(binary: str, folder: Path, body_seconds: float) -> dict[str, str]:
-    """What Serve is told of HAProxy.
+def environment(binary: str, folder: Path, body_seconds: float, host: str = LOOPBACK) -> dict[str, str]:
+    """What Serve is told of HAProxy. Serve itself has to listen on LOOPBACK: HAProxy looks for gateways there.
 
     Serve's own defaults are one folder and fixed ports for all services of a machine, statistics open to the network, a log of
     every request to the machine's syslog, and errors in plain text.
@@ -46,6 +53,10 @@ def environment(binary: str, folder: Path, body_seconds: float) -> dict[str, str
     Args:
         folder: of this service alone; HAProxy obeys whoever can open its socket there.
         body_seconds: until a request's body is there.
+        host: on which clients are listened to.
+
+    Raises:
+        DataError: HAProxy cannot be run from there.
     """
     stats, metrics, fallback = free_ports(3)
     errors = {code: folder / f"{code}.http" for code in SAID}
@@ -54,14 +65,28 @@ def environment(binary: str, folder: Path, body_seconds: float) -> dict[str, str
     small = f"{{ req.hdr_val(content-length) gt 0 }} {{ req.hdr_val(content-length) lt {SMALL} }}"
     additions = haproxy_start.Additions(
         closed=[stats, metrics],
-        defaults=[f"errorfile {code} {file}" for code, file in errors.items()],
-        frontend=[f"http-request wait-for-body time {round(1000 * body_seconds)}ms if METH_POST {small}"],
+        addresses=addresses(host),
+        defaults=[
+            *(f"errorfile {code} {file}" for code, file in errors.items()),
+            f"timeout http-request {round(1000 * body_seconds)}ms",  # half a request must not keep its connection
+            f"timeout http-keep-alive {IDLE}s",
+            f"timeout server {LONGEST}s",
+        ],
+        frontend=[
+            f"http-request wait-for-body time {round(1000 * body_seconds)}ms if METH_POST {small}",
+            "http-request disable-l7-retry if { path_beg /v1/models }",  # done twice, the way back leads forth again
+        ],
     )
     (folder / "additions.json").write_text(json.dumps(additions))
     script = folder / "haproxy.sh"
     words = (sys.executable, "-I", haproxy_start.__file__, str(folder / "additions.json"), binary)
     script.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
     script.chmod(0o700)
+    if not os.access(script, os.X_OK):
+        raise DataError(f"{folder}: nothing may be run from there, as HAProxy's start has to be: set TMPDIR to another folder")
+    if len(str(folder)) > ROOM:
+        most = ROOM - len(folder.name) - 1
+        raise DataError(f"{folder}: too long for HAProxy's socket: set TMPDIR to a folder of at most {most} characters")
     return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_ENABLE_DIRECT_INGRESS": "1",
@@ -69,8 +94,8 @@ def environment(binary: str, folder: Path, body_seconds: float) -> dict[str, str
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(fallback),
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(script),
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
-        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "admin.sock"),
-        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(folder / "metrics.sock"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "admin"),
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(folder / "metrics"),
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "server-state"),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(stats),
@@ -79,6 +104,18 @@ def environment(binary: str, folder: Path, body_seconds: float) -> dict[str, str
         "RAY_SERVE_HAPROXY_LOG_TARGET": str(folder / "nobody.sock"),
         "RAY_SERVE_HAPROXY_RETRY_ON": RETRIED,
     }
+
+
+def addresses(host: str) -> list[str]:
+    """What HAProxy listens on for a host; this machine always, since Serve looks there whether it is up.
+
+    >>> addresses("0.0.0.0"), addresses("::"), addresses("10.1.2.3")
+    (['*:{port}'], ['[::]:{port} v4v6'], ['127.0.0.1:{port}', '10.1.2.3:{port}'])
+    """
+    if host in ("0.0.0.0", "::"):
+        return ["*:{port}" if host == "0.0.0.0" else "[::]:{port} v4v6"]
+    own = [] if host in (LOOPBACK, "localhost") else [f"[{host}]:{{port}}" if ":" in host else f"{host}:{{port}}"]
+    return [f"{LOOPBACK}:{{port}}", *own]
 
 
 def problem(status: int, reason: str, title: str, detail: str, headers: str) -> bytes:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypedDict
 
 DEFAULTS = r"^ +balance .*$"  # the last line of this section: of two lines for one error the later counts
-FRONTEND = r"^frontend http_frontend$"
+FRONTEND = r"^(frontend http_frontend)\n(\s*bind )\S+:(\d+)$"
 
 
 class Additions(TypedDict):
@@ -21,10 +21,12 @@ class Additions(TypedDict):
 
     Attributes:
         closed: ports that shall be open to this machine only.
+        addresses: on which clients are listened to, in place of Serve's; `{port}` stands for the port.
         defaults, frontend: lines for these sections.
     """
 
     closed: list[int]
+    addresses: list[str]
     defaults: list[str]
     frontend: list[str]
 
@@ -37,11 +39,10 @@ def adapted(config: str, additions: Additions) -> str:
     """
     ports = "|".join(map(str, additions["closed"]))
     config, closed = re.subn(rf"^(\s*bind )\*?:({ports})$", r"\g<1>127.0.0.1:\2", config, flags=re.M)
-    found = [closed == len(additions["closed"])]
-    for place, lines in ((DEFAULTS, additions["defaults"]), (FRONTEND, additions["frontend"])):
-        config, count = re.subn(place, "\n    ".join([r"\g<0>", *lines]), config, count=1, flags=re.M)
-        found.append(count == 1)
-    if not all(found):
+    config, defaults = re.subn(DEFAULTS, "\n    ".join([r"\g<0>", *additions["defaults"]]), config, count=1, flags=re.M)
+    binds = ["bind " + address.format(port=r"\g<3>") for address in additions["addresses"]]
+    config, frontend = re.subn(FRONTEND, "\n    ".join([r"\g<1>", *binds, *additions["frontend"]]), config, count=1, flags=re.M)
+    if (closed, defaults, frontend) != (len(additions["closed"]), 1, 1):
         raise ValueError("Ray Serve writes HAProxy's configuration otherwise than in release 2.60: take `--proxy serve`")
     return config
 

@@ -74,7 +74,7 @@ class Settings(_Section):
     )
     log_requests: bool = Field(True, description="keep what was answered in the store, for `timerec replay`")
     gateway: Scale = Scale(max_ongoing_requests=320)  # more than in_flight: the gateway itself says that it is full
-    encoder: Scale = Scale(target_ongoing_requests=1)  # of calls shared by requests, see `serve_app.gather`
+    encoder: Scale = Scale(target_ongoing_requests=0.6)  # a gateway has one call a replica under way, see `serve_app.gather`
     forecaster: Scale = Scale(num_cpus=0.25)
     fusion: Scale = Scale(target_ongoing_requests=1, num_cpus=1)
     limits: Limits = Limits()

@@ -47,8 +47,8 @@ def serve(
             raise DataError("--proxy haproxy: gRPC comes through Serve's own proxy: leave one of --proxy and --grpc-port out")
         proxy = "serve"
     _check_free(host, port, f"--host {host} --port {port}")
-    prepare(proxy, settings.limits.body_seconds)
-    _run(settings, host, port, grpc_port)
+    serves_host = prepare(proxy, settings.limits.body_seconds, host)
+    _run(settings, host, serves_host, port, grpc_port)
 
 
 def serve_key(
@@ -120,7 +120,7 @@ def _check_free(host: str, port: int, given: str) -> None:
             raise DataError(f"{given}: cannot be listened on ({error.strerror}): choose others") from None
 
 
-def _run(settings: Any, host: str, port: int, grpc_port: int | None) -> None:
+def _run(settings: Any, host: str, serves_host: str, port: int, grpc_port: int | None) -> None:
     from timerec.data.cluster import connect, disconnect, environment
 
     environment()
@@ -137,7 +137,7 @@ def _run(settings: Any, host: str, port: int, grpc_port: int | None) -> None:
 
     try:
         console.print("unpacking the bundle, starting gateway, encoder, forecaster and fusion …")
-        start(settings, host, port, grpc_port)
+        start(settings, serves_host, port, grpc_port)
         if grpc_port is not None:
             console.print(f"gRPC: port {grpc_port} of every interface", highlight=False)
         console.print(f"ready: http://{host}:{port}/  (Ctrl-C ends it)", highlight=False)

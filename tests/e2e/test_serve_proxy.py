@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import yaml
 from tests.conftest import SmallRun
 from tests.serve_cases import Served, served
 
+OTHER = "127.0.0.2"  # an address beside the usual one
 pytestmark = pytest.mark.slow  # starts the service, which takes a minute on two busy cores
 
 
@@ -25,7 +27,9 @@ def service(small_run: SmallRun, tmp_path_factory: pytest.TempPathFactory) -> It
     folder = tmp_path_factory.mktemp("proxy")
     settings = folder / "settings.yaml"
     settings.write_text(yaml.safe_dump({"gateway": {"min_replicas": 2, "max_replicas": 2}, "store": str(folder / "events.db")}))
-    with served(folder, small_run.bundle, "--config", str(settings), "--clock", "log", "--proxy", "haproxy") as running:
+    with served(
+        folder, small_run.bundle, "--config", str(settings), "--clock", "log", "--proxy", "haproxy", "--host", OTHER
+    ) as running:
         yield running
 
 
@@ -43,6 +47,13 @@ def configuration(haproxy: psutil.Process) -> Path:
     return Path(words[words.index("-f") + 1])
 
 
+def wait(until: Callable[[], bool], seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not until():
+        assert time.monotonic() < end
+        time.sleep(0.2)
+
+
 def gateways_up(service: Served) -> int:
     """How many gateways HAProxy gives requests to, by its statistics; 0 where it is just being started anew."""
     for haproxy in processes(service, "haproxy.cfg"):
@@ -55,7 +66,12 @@ def gateways_up(service: Served) -> int:
 
 def test_nothing_of_it_listens_on_another_interface(service: Served) -> None:
     (haproxy,) = processes(service, "haproxy.cfg")
-    assert len(listening(haproxy)) >= 3 and {ip for ip, _ in listening(haproxy)} == {"127.0.0.1"}
+    port = int(service.url.rpartition(":")[2])
+    assert (OTHER, port) in listening(haproxy) and len(listening(haproxy)) >= 4
+    assert {ip for ip, _ in listening(haproxy)} - {OTHER} == {"127.0.0.1"}
+    assert [number for ip, number in listening(haproxy) if ip == OTHER] == [port]
+    with urllib.request.urlopen(f"http://{OTHER}:{port}/healthz") as answer:
+        assert answer.status == 200
     for gateway in processes(service, "ServeReplica:timerec:gateway"):  # Ray's own port wants its token
         assert [ip for ip, port in listening(gateway) if 30_000 <= port <= 31_000] == ["127.0.0.1"]
     assert configuration(haproxy).parent.parent.stat().st_mode & 0o077 == 0  # whoever opens its socket may command it
@@ -82,15 +98,12 @@ def test_a_gateway_that_is_killed_is_not_noticed(service: Served) -> None:
         client.start()
     try:
         for _ in range(3):
-            while gateways_up(service) < 2:
-                stop.wait(0.2)
+            wait(lambda: gateways_up(service) == 2)
             before = len(answers)
             os.kill(processes(service, "ServeReplica:timerec:gateway")[0].pid, signal.SIGKILL)
-            while len(answers) < before + 200:
-                assert not failed, failed[:3]
-                stop.wait(0.2)
-            while gateways_up(service) == 2:  # it knows by now
-                stop.wait(0.2)
+            wait(lambda before=before: bool(failed) or len(answers) >= before + 200)
+            assert not failed, failed[:3]
+            wait(lambda: gateways_up(service) != 2)  # it knows by now
     finally:
         stop.set()
         for client in clients:

@@ -84,6 +84,27 @@ def test_whoever_comes_while_calls_are_under_way_waits_for_the_first_to_return()
     assert [n for call in part.calls for n in call] == list(range(12))
 
 
+def test_who_is_in_a_hurry_or_gone_does_not_hold_up_a_call() -> None:
+    part = Part(seconds=0.5)
+
+    async def work() -> float:
+        gathered = Gathered(part.add)
+        first = asyncio.create_task(gathered.ask(5.0, 0, 0))
+        await asyncio.sleep(0.01)
+        gone = asyncio.create_task(gathered.ask(5.0, 1, 0))
+        await asyncio.sleep(0.001)
+        gone.cancel()
+        began = asyncio.get_running_loop().time()
+        hasty = asyncio.create_task(gathered.ask(0.04, 2, 0))
+        while len(part.calls) < 2:
+            await asyncio.sleep(0.001)
+        spent = asyncio.get_running_loop().time() - began
+        await asyncio.gather(first, hasty, return_exceptions=True)
+        return spent
+
+    assert run(work) < 0.035 and part.calls == [[0], [2]]
+
+
 def test_what_takes_long_goes_alone() -> None:
     part = Part()
 

@@ -24,5 +24,5 @@ def test_a_part_that_does_not_scale_has_its_number() -> None:
 def test_what_is_not_said_of_a_part_stays_as_that_part_has_it() -> None:
     told = Settings.model_validate({"bundle": "b", "gateway": {"max_replicas": 4}, "fusion": {"max_replicas": 8, "num_cpus": 2}})
     assert (told.gateway.max_ongoing_requests, told.gateway.max_replicas) == (320, 4)
-    assert (told.fusion.target_ongoing_requests, told.fusion.num_cpus, told.encoder.target_ongoing_requests) == (1, 2, 1)
+    assert (told.fusion.target_ongoing_requests, told.fusion.num_cpus, told.encoder.target_ongoing_requests) == (1, 2, 0.6)
     assert told.forecaster.num_cpus == 0.25
