@@ -39,8 +39,10 @@ def served(folder: Path, port: int, options: Mapping[str, Any]) -> Iterator[Serv
     words = [sys.executable, "-m", "timerec.cli", "serve", "--port", str(port)]
     words += [str(word) for pair in options.items() for word in pair]
     log, began = folder / "serve.log", time.perf_counter()
+    # this process may have been told of a HAProxy of its own
+    own = {name: value for name, value in os.environ.items() if not name.startswith("RAY_SERVE_HAPROXY")}
     with log.open("w") as out:
-        process = subprocess.Popen(words, stdout=out, stderr=out, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)})
+        process = subprocess.Popen(words, stdout=out, stderr=out, cwd=folder, env={**own, "PYTHONPATH": str(ROOT)})
     try:
         while "ready: " not in log.read_text():
             if process.poll() is not None:

@@ -16,7 +16,6 @@ from timerec.schema import DataError
 LOOPBACK = "127.0.0.1"
 # characters of the folder's path: Serve puts the node's 56 and a name between, HAProxy ".PID.tmp" behind, and Linux takes 107
 ROOM = 107 - len("/") - 56 - len("/metrics") - len(".4194304.tmp")
-IDLE = 75  # seconds that a connection is kept without a request
 LONGEST = 600  # seconds until an answer: loading and checking a model takes minutes
 # a gateway that died before it answered: another one is asked
 RETRIED = "conn-failure empty-response"
@@ -69,7 +68,6 @@ def environment(binary: str, folder: Path, body_seconds: float, host: str = LOOP
         defaults=[
             *(f"errorfile {code} {file}" for code, file in errors.items()),
             f"timeout http-request {round(1000 * body_seconds)}ms",  # half a request must not keep its connection
-            f"timeout http-keep-alive {IDLE}s",
             f"timeout server {LONGEST}s",
         ],
         frontend=[
