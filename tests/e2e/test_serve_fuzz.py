@@ -219,14 +219,20 @@ def test_a_body_without_end_is_refused_whatever_it_says(fuzzed: Fuzzed) -> None:
     assert told.problem["status"] == 413
 
 
-# what uvicorn says of what is no HTTP, and Serve's proxy of a target that is no path, before anything of this service sees it
-NOT_HTTP = {400: b"Invalid HTTP request received.", 404: b"not found. Ping http://.../-/routes for available routes."}
+# what uvicorn and HAProxy, which heeds no error file there, say of what is no HTTP, and Serve's proxy of a target that is no path,
+# before anything of this service sees it: words that hold nothing of what was sent
+NOT_HTTP = {
+    (400, "text/plain"): b"Invalid HTTP request received.",
+    (400, "text/html"): b"<html><body><h1>400 Bad request</h1>\nYour browser sent an invalid request.\n</body></html>\n",
+    (404, "text/plain"): b"not found. Ping http://.../-/routes for available routes.",
+}
 
 
 def said(told: Told) -> None:
     """An answer, a problem, or the HTTP server's own word on what is no HTTP."""
-    if told.headers.get("content-type", "").startswith("text/plain"):
-        assert told.status in NOT_HTTP and NOT_HTTP[told.status] in told.body, told
+    kind = told.headers.get("content-type", "").partition(";")[0]
+    if kind.startswith("text/"):
+        assert (told.status, kind) in NOT_HTTP and NOT_HTTP[told.status, kind] in told.body, told
     else:
         assert told.status == 200 or told.problem, told
         assert told.headers["x-content-type-options"] == "nosniff"
