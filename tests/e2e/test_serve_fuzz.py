@@ -219,8 +219,8 @@ def test_a_body_without_end_is_refused_whatever_it_says(fuzzed: Fuzzed) -> None:
     assert told.problem["status"] == 413
 
 
-# what uvicorn and HAProxy, which heeds no error file there, say of what is no HTTP, and Serve's proxy of a target that is no path,
-# before anything of this service sees it: words that hold nothing of what was sent
+# what uvicorn and HAProxy, which heeds no error file there, say of what is no HTTP, and Serve's proxy of a target that is no
+# path, before anything of this service sees it: words that hold nothing of what was sent
 NOT_HTTP = {
     (400, "text/plain"): b"Invalid HTTP request received.",
     (400, "text/html"): b"<html><body><h1>400 Bad request</h1>\nYour browser sent an invalid request.\n</body></html>\n",
