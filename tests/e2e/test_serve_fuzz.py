@@ -224,6 +224,10 @@ def test_a_body_without_end_is_refused_whatever_it_says(fuzzed: Fuzzed) -> None:
 NOT_HTTP = {
     (400, "text/plain"): b"Invalid HTTP request received.",
     (400, "text/html"): b"<html><body><h1>400 Bad request</h1>\nYour browser sent an invalid request.\n</body></html>\n",
+    (
+        422,
+        "text/html",
+    ): b"<html><body><h1>422 Unprocessable Content</h1>\nThe server cannot process the contained instructions.\n",
     (404, "text/plain"): b"not found. Ping http://.../-/routes for available routes.",
 }
 
