@@ -162,6 +162,8 @@ def read_answer(line: socket.socket) -> Told:
             if not piece:
                 break
             read += piece
+        if not read.startswith(b"HTTP/1."):  # nothing, or HTTP/2, which HAProxy speaks to who begins with it
+            return Told(0, {}, read)
         head, _, body = read.partition(b"\r\n\r\n")
         first, *lines = head.decode("latin-1").split("\r\n")
         pairs = (one.partition(":") for one in lines)
