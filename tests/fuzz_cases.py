@@ -172,7 +172,7 @@ def read_answer(line: socket.socket) -> Told:
         chunked = headers.get("transfer-encoding") == "chunked"
         while (not body.endswith(b"0\r\n\r\n") if chunked else len(body) < length) and (piece := line.recv(1 << 16)):
             body += piece
-        body = body if chunked else body[:length]  # behind it comes the answer to what was sent behind
+        body = body[:length] if "content-length" in headers else body  # behind it comes the answer to what was sent behind
     except ConnectionError:
         return Told(0, {}, read)
     return Told(int(first.split()[1]), headers, body) if first else Told(0, {}, b"")
