@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ray import serve
+from ray.serve.schema import ReplicaState
+
 from serve_app.app import options_of
+from serve_app.gateway import Gateway
+from serve_app.gather import Gathered
 from serve_app.settings import Scale, Settings
 
 
@@ -26,3 +37,24 @@ def test_what_is_not_said_of_a_part_stays_as_that_part_has_it() -> None:
     assert (told.gateway.max_ongoing_requests, told.gateway.max_replicas) == (320, 4)
     assert (told.fusion.target_ongoing_requests, told.fusion.num_cpus, told.encoder.target_ongoing_requests) == (1, 2, 0.6)
     assert told.forecaster.num_cpus == 0.25
+
+
+def test_calls_under_way_follow_the_replicas_that_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def method() -> None: ...
+
+    gateway: Any = SimpleNamespace(_read=Gathered(method), _rank=Gathered(method))
+    gateway._share_calls = partial(Gateway._share_calls, gateway)
+    states = {"encoder": {ReplicaState.RUNNING: 3}, "fusion": {ReplicaState.RUNNING: 4, ReplicaState.STARTING: 2}}
+    parts = {name: SimpleNamespace(replica_states=state) for name, state in states.items()}
+    told = SimpleNamespace(applications={"shop": SimpleNamespace(deployments=parts)})
+    monkeypatch.setattr(serve, "get_replica_context", lambda: SimpleNamespace(app_name="shop"))
+    monkeypatch.setattr(serve, "status", lambda: told)
+    asyncio.run(Gateway._count(gateway))
+    assert (gateway._read.calls, gateway._rank.calls) == (3, 5)
+    monkeypatch.setattr(serve, "status", lambda: SimpleNamespace(applications={}))  # the controller begins anew
+    asyncio.run(Gateway._count(gateway))
+    assert (gateway._read.calls, gateway._rank.calls) == (3, 5)
+    states["encoder"].clear()
+    monkeypatch.setattr(serve, "status", lambda: told)
+    asyncio.run(Gateway._count(gateway))
+    assert (gateway._read.calls, gateway._rank.calls) == (1, 5)
