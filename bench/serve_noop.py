@@ -1,6 +1,7 @@
 """A graph of the service's shape in which nothing is computed: what Ray Serve and HTTP cost by themselves.
 
-The gateway reads JSON, asks the encoder and once a second the forecaster, then the fusion; payloads have the sizes of real ones.
+The gateway reads JSON, asks once a second the forecaster, and then the fusion, which asks the encoder; payloads have the sizes of
+real ones.
 """
 
 from __future__ import annotations
@@ -31,32 +32,35 @@ class Forecaster:
 
 
 class Fusion:
-    async def rank(self, ask: Any, heard: Any, covered: int) -> list[dict[str, Any]]:
-        """Ten items."""
+    def __init__(self, encoder: DeploymentHandle) -> None:
+        self._encoder = encoder
+
+    async def rank(self, ask: Any, covered: int) -> list[dict[str, Any]]:
+        """Ten items, when the encoder has answered."""
+        await self._encoder.read.remote(ask)
         return [ITEM] * 10
 
 
 class Gateway:
-    def __init__(self, encoder: DeploymentHandle, forecaster: DeploymentHandle, fusion: DeploymentHandle) -> None:
-        self._encoder, self._forecaster, self._fusion, self._asked_at = encoder, forecaster, fusion, 0.0
+    def __init__(self, forecaster: DeploymentHandle, fusion: DeploymentHandle) -> None:
+        self._forecaster, self._fusion, self._asked_at = forecaster, fusion, 0.0
 
     async def __call__(self, request: Request) -> Response:
         """The way of a request, without work."""
         body = await request.json()
-        heard = self._encoder.read.remote(body)
         if time.monotonic() - self._asked_at > 1.0:
             self._asked_at = time.monotonic()
             await self._forecaster.cover.remote(0)
-        items = await self._fusion.rank.remote(body, await heard, 0)
+        items = await self._fusion.rank.remote(body, 0)
         return Response(json.dumps({"items": items}), media_type="application/json")
 
 
 def build(options: dict[str, dict[str, Any]]) -> serve.Application:
     """The graph, with the options of each deployment of the real one."""
-    bound = {
-        name: serve.deployment(name=f"noop-{name}", **options[name])(part).bind()
-        for name, part in (("encoder", Encoder), ("forecaster", Forecaster), ("fusion", Fusion))
-    }
-    gateway: Any = serve.deployment(name="noop-gateway", **options["gateway"])(Gateway)
-    application: serve.Application = gateway.bind(bound["encoder"], bound["forecaster"], bound["fusion"])
+
+    def part(name: str, made: type, *parts: Any) -> Any:
+        return serve.deployment(name=f"noop-{name}", **options[name])(made).bind(*parts)
+
+    encoder = part("encoder", Encoder)
+    application: serve.Application = part("gateway", Gateway, part("forecaster", Forecaster), part("fusion", Fusion, encoder))
     return application

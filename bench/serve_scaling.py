@@ -33,7 +33,7 @@ from serve_app.settings import Settings
 from timerec.data.cluster import connect, disconnect
 from timerec.store.open import open_store
 
-# calls in work a replica at which more are started: requests share those to encoder and fusion, and the encoder is seldom at work
+# calls in work a replica at which more are started: requests share those to fusion and encoder, and the encoder is seldom at work
 TARGETS = {"gateway": 4.0, "encoder": 0.15, "fusion": 1.0}
 DELAYS = {"upscale_delay_s": 2.0, "downscale_delay_s": 5.0}
 LOOK = 0.5  # seconds between looks at the replicas

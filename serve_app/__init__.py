@@ -1,1 +1,1 @@
-"""Online serving on Ray Serve: gateway, encoder and forecaster side by side, fusion."""
+"""Online serving on Ray Serve: gateway, forecaster, and a fusion that gathers candidates while the encoder reads."""

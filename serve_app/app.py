@@ -1,4 +1,4 @@
-"""The graph: gateway, then encoder and forecaster side by side, then fusion.
+"""The graph: gateway to forecaster, then to the fusion, which gathers candidates while the encoder reads.
 
 `timerec serve` builds it on one machine; `serve deploy serve_app/config.yaml` on a cluster.
 """
@@ -52,7 +52,7 @@ def build(settings: Settings) -> serve.Application:
     parts = (model, str(settings.folder.absolute()), settings.store)
     encoder: Any = _deployment("encoder", Encoder, settings.encoder).bind(*parts)
     forecaster: Any = _deployment("forecaster", Forecaster, settings.forecaster).bind(*parts)
-    fusion: Any = _deployment("fusion", Fusion, settings.fusion).bind(*parts, forecaster)
+    fusion: Any = _deployment("fusion", Fusion, settings.fusion).bind(*parts, encoder, forecaster)
     gateway: Any = _deployment("gateway", serve.ingress()(Gateway), settings.gateway)
     shift = shift_of(settings.clock, int(manifest["last"]))
     bound: serve.Application = gateway.bind(settings.model_dump(mode="json"), model, shift, encoder, forecaster, fusion)

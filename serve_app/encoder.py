@@ -21,24 +21,21 @@ class Encoder(Replica["Reading"]):
 
         return Reading(base)
 
-    async def read(self, asks: list[Ask], models: list[str]) -> list[Heard | Missing | Failed]:
+    async def read(self, asks: list[Ask], model: str) -> list[Heard | Missing | Failed]:
         """What a model's encoder makes of each request's history, every stored event included.
 
         Args:
-            asks, models: of each request what is asked, and of which model; at most `timerec.online.live.GUESTS` at once.
+            asks: at most `timerec.online.live.GUESTS`.
         """
-        return await self.compute(self._read, asks, models)
+        return await self.together([model] * len(asks), lambda model, rows: self._read(model, [asks[row] for row in rows]))
 
     async def history(self, user_id: str, at: int, limit: int, model: str) -> dict[str, Any] | Missing | None:
         """A user's latest events strictly before `at`, the newest first; None for an unknown user."""
-        return await self.compute(lambda: part.tell(user_id, at, limit) if (part := self.part(model)) else Missing(model))
+        return await self.ask(model, lambda part: part.tell(user_id, at, limit))
 
     async def users(self, search: str, limit: int, model: str) -> list[dict[str, Any]] | Missing:
         """Users whose identifier begins with `search`, those with the longest histories first."""
-        return await self.compute(lambda: part.find(search, limit) if (part := self.part(model)) else Missing(model))
+        return await self.ask(model, lambda part: part.find(search, limit))
 
-    def _read(self, asks: list[Ask], models: list[str]) -> list[Heard | Missing | Failed]:
-        def read(part: Reading, rows: list[int]) -> list[Heard]:
-            return [heard._replace(behind=self.behind) for heard in part.reader.read([asks[row] for row in rows])]
-
-        return self.together(models, read)
+    async def _read(self, model: str, asks: list[Ask]) -> list[Heard] | Missing:
+        return await self.ask(model, lambda part: [one._replace(behind=self.behind) for one in part.reader.read(asks)])

@@ -31,20 +31,16 @@ class Forecaster(Replica["Foreseeing"]):
         part = self._parts.get(model)
         if part is None:
             return Missing(model)
-        told = part.told() if part.live.reaches(at) else await self.compute(self._reach, at, model)
+        told = part.told() if part.live.reaches(at) else await self.ask(model, lambda part: part.reach(at))
         return told if isinstance(told, Missing) else {**told, "behind": self.behind}
 
     async def table(self, covered: int, model: str) -> tuple[int, int, ForecastTable] | Missing:
         """The table with at least so many steps: (steps, place in the store when it was made, table)."""
-        return await self.compute(lambda: part.table(covered) if (part := self.part(model)) else Missing(model))
+        return await self.ask(model, lambda part: part.table(covered))
 
     async def item(self, item_id: str, at: int, model: str) -> dict[str, Any] | Missing | None:
         """Series and forecast of an item as of `at`; None for an unknown one."""
-        return await self.compute(lambda: part.item(item_id, at) if (part := self.part(model)) else Missing(model))
-
-    def _reach(self, at: int, model: str) -> dict[str, Any] | Missing:
-        part = self.part(model)
-        return part.reach(at) if part else Missing(model)
+        return await self.ask(model, lambda part: part.item(item_id, at))
 
     def idle(self, part: Foreseeing) -> None:
         super().idle(part)

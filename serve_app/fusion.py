@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from ray.serve.handle import DeploymentHandle
@@ -12,7 +13,7 @@ from ray.serve.handle import DeploymentHandle
 from serve_app.calls import Busy, Down, Late, call
 from serve_app.models import Failed, Missing
 from serve_app.replica import Replica, log
-from timerec.online.messages import Answer, Ask, Heard
+from timerec.online.messages import Answer, Ask, Heard, Patience
 
 if TYPE_CHECKING:
     from serve_app.ranking import Ranking
@@ -26,10 +27,15 @@ BETWEEN = 5.0  # seconds between fetches of a table that only late events change
 class Fusion(Replica["Ranking"]):
     """Ranks candidates from a state that every stored event is part of."""
 
-    def __init__(self, configured: dict[str, Any], folder: str, store: str, forecaster: DeploymentHandle) -> None:
+    def __init__(
+        self, configured: dict[str, Any], folder: str, store: str, encoder: DeploymentHandle, forecaster: DeploymentHandle
+    ) -> None:
         super().__init__(configured, folder, store)
+        self._encoder = encoder
         # a table is as large as the catalogue: through Ray's object store, since a message between replicas has 4 MiB at most
         self._forecaster = forecaster.options(_by_reference=True)
+        # the network knows nothing of the state: it scores one batch while the kernel, without Python's lock, gathers the next
+        self._scoring = ThreadPoolExecutor(1, thread_name_prefix="timerec-scoring")
 
     def make(self, base: Base) -> Ranking:
         from serve_app.ranking import Ranking  # torch and kernels, which only a replica needs
@@ -37,37 +43,54 @@ class Fusion(Replica["Ranking"]):
         return Ranking(base)
 
     async def rank(
-        self,
-        asks: list[Ask],
-        heard: list[Heard | None],
-        forecasts: list[tuple[int, int]],
-        patience: list[float],
-        models: list[str],
+        self, asks: list[Ask], forecasts: list[tuple[int, int]], patience: list[Patience], models: list[str]
     ) -> list[Answer | Missing | Failed]:
         """Answer requests, at most `timerec.online.live.GUESTS` at once.
 
         Args:
-            heard: what the encoder says of each; without it the answer lacks that term.
             forecasts: steps that the forecaster's table has, and the place in the store when it was made. A request waits for
                 steps that are missing here; a table that only late events changed is fetched beside.
-            patience: seconds that each waits for such steps.
+            patience: how long each waits for encoder and forecaster.
             models: by which model each is answered.
         """
-        for model in dict.fromkeys(models):
+
+        async def rank(model: str, rows: list[int]) -> list[Answer] | Missing:
             if part := self._parts.get(model):
-                rows = [row for row, name in enumerate(models) if name == model]
-                await self._foresee(part, max(forecasts[row] for row in rows), min(patience[row] for row in rows))
-        return await self.compute(self._answer, asks, heard, models)
+                await self._foresee(part, max(forecasts[row] for row in rows), min(patience[row].forecaster for row in rows))
+            return await self._rank(model, [asks[row] for row in rows], min(patience[row].encoder for row in rows))
+
+        return await self.together(models, rank)
 
     async def similar(self, item_id: str, k: int, at: int, model: str) -> list[dict[str, Any]] | Missing | None:
         """Items like an item, the likest first; None for an unknown one."""
-        return await self.compute(lambda: part.similar(item_id, k, at) if (part := self.part(model)) else Missing(model))
+        return await self.ask(model, lambda part: part.similar(item_id, k, at))
 
-    def _answer(self, asks: list[Ask], heard: list[Heard | None], models: list[str]) -> list[Answer | Missing | Failed]:
-        def answer(part: Ranking, rows: list[int]) -> list[Answer]:
-            return part.rank([asks[row] for row in rows], [heard[row] for row in rows], self.behind)
+    async def _rank(self, model: str, asks: list[Ask], seconds: float) -> list[Answer] | Missing:
+        # side by side: the encoder reads while candidates are gathered
+        hearing = asyncio.create_task(self._hear(model, asks, seconds))
+        try:
+            found = await self.ask(model, lambda part: (part, *part.candidates(asks, self.behind)))
+            heard = await hearing
+        finally:
+            hearing.cancel()
+        if isinstance(found, Missing):
+            return found
+        if isinstance(heard, Missing):
+            return heard
+        part, candidates, told = found
+        return await asyncio.get_running_loop().run_in_executor(self._scoring, part.answer, candidates, heard, told)
 
-        return self.together(models, answer)
+    async def _hear(self, model: str, asks: list[Ask], seconds: float) -> list[Heard | None] | Missing:
+        """What the encoder says of each request; None where it says nothing in so many seconds, and then an answer lacks it."""
+        try:
+            found: list[Any] = await call(lambda: self._encoder.read.remote(asks, model), seconds)
+        except (Late, Down, Busy):
+            return [None] * len(asks)
+        except Exception:
+            log.exception("the answers go on without the encoder")
+            return [None] * len(asks)
+        missing = next((one for one in found if isinstance(one, Missing)), None)
+        return missing or [None if isinstance(one, Failed) else one for one in found]
 
     async def _foresee(self, part: Ranking, forecast: tuple[int, int], seconds: float) -> None:
         """Have the forecaster's table fetched where it is newer, and wait so many seconds for it where steps are missing."""

@@ -35,7 +35,7 @@ from serve_app.schemas import NewEvent, RecommendRequest
 from serve_app.sent import Sent, at_most
 from serve_app.settings import Settings
 from timerec import __version__
-from timerec.online.messages import Answer, Ask, Heard
+from timerec.online.messages import Answer, Ask, Patience
 from timerec.schema import DataError
 from timerec.store.base import StoreUnavailable
 from timerec.store.open import open_store
@@ -43,7 +43,7 @@ from timerec.store.open import open_store
 FRESH = 1.0  # seconds for which the forecaster's last word on its table is taken
 STATED = 1.0  # seconds for which the state of the parts is taken
 FOLLOWED = 0.5  # seconds between looks at which models are agreed on
-COUNTED = 2.0  # seconds between looks at how many replicas run, where they scale
+COUNTED = 2.0  # seconds between looks at how many replicas of the fusion run, where it scales
 LOADING = 300.0  # seconds that a replica may take to load a model
 USUAL = 50  # items of an answer, or of an exclusion, up to which it takes no longer than others
 SHADOWS = 32  # requests that the shadow answers at once
@@ -76,9 +76,9 @@ class Gateway(Calls):
         self._clock = Clock(shift)
         self.sent = Sent(self._limits, self._clock)
         self._encoder, self._forecaster, self._fusion = encoder, forecaster, fusion
-        self._read, self._rank = Gathered(encoder.read.remote), Gathered(fusion.rank.remote)
-        self._share_calls(self._settings.encoder.min_replicas, self._settings.fusion.min_replicas)
-        self._scales = any(part.max_replicas > part.min_replicas for part in (self._settings.encoder, self._settings.fusion))
+        self._rank = Gathered(fusion.rank.remote)
+        self._share_calls(self._settings.fusion.min_replicas)
+        self._scales = self._settings.fusion.max_replicas > self._settings.fusion.min_replicas
         self._counted_at = time.monotonic()
         self._store = open_store(self._settings.store)
         self._writer = Writer(self._store, self._patience.store)
@@ -131,27 +131,27 @@ class Gateway(Calls):
             NotHeld: a part does not hold the model.
         """
         degraded: list[str] = []
-        heard, forecast = await asyncio.gather(
-            self._hear(ask, model, until, degraded), self._reach(ask.at, model, until, degraded)
-        )
+        forecast = await self._reach(ask.at, model, until, degraded)
+        left = until - time.monotonic()
+        patience = Patience(*(min(most, 0.6 * left) for most in (self._patience.encoder, self._patience.forecaster)))
         try:
-            left = until - time.monotonic()
-            patience = min(self._patience.forecaster, 0.6 * left)
-            answer: Answer = _held(await self._rank.ask(left, ask, heard, forecast, patience, model, alone=_long(ask)))
+            answer: Answer = _held(await self._rank.ask(left, ask, forecast, patience, model, alone=_long(ask)))
         except Late:
             raise Problem(504, "no answer in time: ask again, or wait longer") from None
         except (Down, Busy):
             raise Problem(503, "too many requests at this moment: ask again", {"Retry-After": "1"}) from None
         if answer.forecast[0] < forecast[0] and "forecaster" not in degraded:
             degraded.append("forecaster")  # the fusion did not get the table in time
-        if answer.behind or (heard and heard.behind) or self._forecasts.get(model, Foretold()).behind:
+        if answer.heard is None:
+            degraded.append("encoder")
+        if answer.behind or self._forecasts.get(model, Foretold()).behind:
             degraded.append("store")
         items = [{"rank": rank, **item} for rank, item in enumerate(answer.items, 1)]
         told = {
             "user_id": ask.user_id, "at": ask.at, "known": answer.known, "items": items, "degraded": degraded,
             "model": answer.model, "seq": answer.seq,
         }  # fmt: skip
-        return told, {"heard": heard.seq if heard else None, "forecast": answer.forecast}
+        return told, {"heard": answer.heard, "forecast": answer.forecast}
 
     async def append(self, sent: Sequence[NewEvent]) -> list[dict[str, Any]]:
         """Store events; they are on disk when it returns."""
@@ -242,18 +242,6 @@ class Gateway(Calls):
             return
         self.metrics.shadow(overlap(items, told["items"]))
 
-    async def _hear(self, ask: Ask, model: str, until: float, degraded: list[str]) -> Heard | None:
-        try:
-            wait = min(self._patience.encoder, 0.6 * (until - time.monotonic()))
-            found: Heard = _held(await self._read.ask(wait, ask, model, alone=ask.history is not None))
-            return found
-        except NotHeld:
-            raise
-        except Exception as error:
-            _say(error, "encoder")
-            degraded.append("encoder")
-            return None
-
     async def _reach(self, at: int, model: str, until: float, degraded: list[str]) -> tuple[int, int]:
         """Steps that the table of forecasts has, at least all that are over at `at`, and the place in the store it is of."""
         known = self._forecasts.get(model, Foretold())
@@ -320,15 +308,15 @@ class Gateway(Calls):
         found = _held(await call(lambda: self._encoder.users.remote("", count, model), self._patience.answer))
         return [user["user_id"] for user in found]
 
-    def _share_calls(self, encoders: int, fusions: int) -> None:
-        """A call at a time for each replica; the fusion takes long, and shall find the next one when it has answered."""
-        self._read.calls, self._rank.calls = max(encoders, 1), max(fusions, 1) + 1
+    def _share_calls(self, replicas: int) -> None:
+        """A call at a time for each replica of the fusion, and one that it finds when it has answered."""
+        self._rank.calls = max(replicas, 1) + 1
 
     async def _count(self) -> None:
-        """Look how many replicas the autoscaler runs."""
+        """Look how many replicas of the fusion the autoscaler runs."""
         try:
             told = (await asyncio.to_thread(serve.status)).applications[serve.get_replica_context().app_name].deployments
-            self._share_calls(*(told[part].replica_states.get(ReplicaState.RUNNING, 0) for part in ("encoder", "fusion")))
+            self._share_calls(told["fusion"].replica_states.get(ReplicaState.RUNNING, 0))
         except Exception as error:  # a controller that is away must not keep anybody from an answer
             log.warning("how many replicas run cannot be looked up: %r", error)
 

@@ -22,20 +22,21 @@ class _Waiting(NamedTuple):
 class Gathered:
     """A method of a part that answers rows: it takes a list of each argument and returns a list of as many answers.
 
-    While fewer than `calls` calls are under way a request goes at once, so one client alone never waits. Otherwise requests
-    gather until a call returns, until there are TOGETHER, or until WINDOW has passed: how many share a call then follows from
-    how busy the part is.
+    While no call is under way a request goes at once, so one client alone never waits. Otherwise requests gather until they are
+    as many as each of `calls` calls would have of all that are asked, until there are TOGETHER, or until WINDOW has passed: how
+    many share a call then follows from how busy the part is. Whoever went as soon as there was a call left would go alone, again
+    and again, beside a large group that returns seldom.
     """
 
     def __init__(self, method: Callable[..., Any], calls: int = 1) -> None:
         """Gather for `method`, which starts a call as `handle.method.remote` does.
 
         Args:
-            calls: up to so many are begun without waiting; may be changed at any time.
+            calls: how many are under way where many ask; may be changed at any time.
         """
         self._method, self.calls = method, calls
         self._waiting: list[_Waiting] = []
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._under_way: dict[asyncio.Task[None], int] = {}  # calls, and of how many requests each is
         self._alone: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -56,7 +57,7 @@ class Gathered:
             self._start([one], counted=False)
         else:
             self._waiting.append(one)
-            if len(self._under_way) < self.calls or len(self._waiting) >= TOGETHER:
+            if self._enough():
                 self._send()
             else:
                 self._send_by(loop.time() + min(WINDOW, seconds / 4))  # who is in a hurry must still be answered
@@ -65,6 +66,13 @@ class Gathered:
                 return await one.answer
         except TimeoutError:
             raise Late from None
+
+    def _enough(self) -> bool:
+        """Whether those who wait shall wait no longer for others."""
+        if len(self._waiting) >= TOGETHER or not self._under_way:
+            return True
+        all_asked = len(self._waiting) + sum(self._under_way.values())
+        return len(self._under_way) < self.calls and len(self._waiting) * self.calls >= all_asked
 
     def _send_by(self, moment: float) -> None:
         if self._timer is not None:
@@ -85,13 +93,16 @@ class Gathered:
     def _start(self, group: list[_Waiting], counted: bool = True) -> None:
         # in nobody's context: Serve would cancel it with the request that happened to start it, and the others with that
         task = asyncio.get_running_loop().create_task(self._call(group), context=contextvars.Context())
-        tasks = self._under_way if counted else self._alone
-        tasks.add(task)
-        task.add_done_callback(self._ended if counted else self._alone.discard)
+        if counted:
+            self._under_way[task] = len(group)
+            task.add_done_callback(self._ended)
+        else:
+            self._alone.add(task)
+            task.add_done_callback(self._alone.discard)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._under_way.discard(task)
-        if self._waiting and len(self._under_way) < self.calls:
+        del self._under_way[task]
+        if self._waiting and self._enough():
             self._send()
 
     async def _call(self, group: list[_Waiting]) -> None:

@@ -11,7 +11,7 @@ from timerec.candidates.pairs import ForecastTable
 from timerec.online.base import Base
 from timerec.online.live import LiveState, warm
 from timerec.online.messages import Answer, Ask, Heard
-from timerec.online.ranker import Ranker
+from timerec.online.ranker import Candidates, Ranker
 from timerec.online.similar import Likeness
 from timerec.store.events import Stored
 
@@ -41,10 +41,17 @@ class Ranking:
         """Take the next events."""
         self.state.take(stored)
 
-    def rank(self, asks: list[Ask], heard: list[Heard | None], behind: bool) -> list[Answer]:
-        """Answer requests."""
-        told: dict[str, Any] = {"behind": behind, "model": self.digest, "forecast": self.forecast}
-        return [answer._replace(**told) for answer in self.ranker.rank(asks, heard)]
+    def candidates(self, asks: list[Ask], behind: bool) -> tuple[Candidates, dict[str, Any]]:
+        """Candidates of requests, and what their answers say of the state that these are of."""
+        return self.ranker.candidates(asks), {"behind": behind, "model": self.digest, "forecast": self.forecast}
+
+    def answer(self, found: Candidates, heard: list[Heard | None], told: dict[str, Any]) -> list[Answer]:
+        """Answer requests whose candidates are found; it may run in another thread than the rest."""
+        answers = [answer._replace(**told) for answer in self.ranker.score(found, heard)]
+        return [
+            answer._replace(heard=one.seq, behind=answer.behind or one.behind) if one else answer
+            for answer, one in zip(answers, heard, strict=True)
+        ]
 
     def swap(self, covered: int, told: int, table: ForecastTable) -> None:
         """Take another table of forecasts."""

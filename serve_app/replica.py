@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar
@@ -94,6 +94,10 @@ class Replica(Generic[T]):
         self._keep_up()
         return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: work(*args, **kwargs))
 
+    async def ask(self, model: str, work: Callable[[T], R]) -> R | Missing:
+        """Run `work` in the thread with the part of a model, which has every event that the store holds by now."""
+        return await self.compute(lambda: work(part) if (part := self.part(model)) else Missing(model))
+
     def part(self, model: str) -> T | None:
         """The part of a model, with every event that the store holds by now; None where it is not held. Runs in the thread."""
         part = self._parts.get(model)
@@ -101,26 +105,28 @@ class Replica(Generic[T]):
             self._catch_up(part)
         return part
 
-    def together(self, models: Sequence[str], work: Callable[[T, list[int]], list[Any]]) -> list[Any]:
-        """Answers of a batch: `work(part, rows)` for the rows of each model, and of each where these fail together."""
+    async def together(
+        self, models: Sequence[str], work: Callable[[str, list[int]], Awaitable[list[Any] | Missing]]
+    ) -> list[Any]:
+        """Answers of a batch: of `work(model, rows)` for the rows of each model, and of each row where these fail together."""
         found: list[Any] = [None] * len(models)
         for model in dict.fromkeys(models):
             rows = [row for row, name in enumerate(models) if name == model]
-            for row, answer in zip(rows, self._of_rows(model, rows, work), strict=True):
+            for row, answer in zip(rows, await self._of_rows(model, rows, work), strict=True):
                 found[row] = answer
         return found
 
-    def _of_rows(self, model: str, rows: list[int], work: Callable[[T, list[int]], list[Any]]) -> list[Any]:
-        part = self.part(model)
-        if part is None:
-            return [Missing(model)] * len(rows)
+    async def _of_rows(
+        self, model: str, rows: list[int], work: Callable[[str, list[int]], Awaitable[list[Any] | Missing]]
+    ) -> list[Any]:
         try:
-            return work(part, rows)
+            answers = await work(model, rows)
+            return [answers] * len(rows) if isinstance(answers, Missing) else answers
         except Exception as error:
             if len(rows) == 1:
                 log.exception("a request could not be computed")
                 return [Failed(type(error).__name__)]
-        return [answer for row in rows for answer in self._of_rows(model, [row], work)]
+        return [answer for row in rows for answer in await self._of_rows(model, [row], work)]
 
     def idle(self, part: T) -> None:
         """What is done for a model between requests; runs in the thread."""

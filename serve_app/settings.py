@@ -20,7 +20,7 @@ class Scale(_Section):
     target_ongoing_requests: float = Field(
         8,
         gt=0,
-        description="calls in work a replica at which more are started; one to encoder or fusion brings up to 16 requests",
+        description="calls in work a replica at which more are started; one to fusion or encoder brings up to 16 requests",
     )
     max_ongoing_requests: int = Field(64, ge=1, description="calls in work a replica at most; others wait")
     num_cpus: float = Field(0.5, ge=0, description="logical CPUs that Ray reserves for a replica")
@@ -74,7 +74,7 @@ class Settings(_Section):
     )
     log_requests: bool = Field(True, description="keep what was answered in the store, for `timerec replay`")
     gateway: Scale = Scale(max_ongoing_requests=320)  # more than in_flight: the gateway itself says that it is full
-    encoder: Scale = Scale(target_ongoing_requests=0.6)  # a gateway has one call a replica under way, see `serve_app.gather`
+    encoder: Scale = Scale(target_ongoing_requests=0.6)  # calls are short and shared: so many at a time are a busy replica
     forecaster: Scale = Scale(num_cpus=0.25)
     fusion: Scale = Scale(target_ongoing_requests=1, num_cpus=1)
     limits: Limits = Limits()

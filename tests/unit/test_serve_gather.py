@@ -84,6 +84,32 @@ def test_whoever_comes_while_calls_are_under_way_waits_for_the_first_to_return()
     assert [n for call in part.calls for n in call] == list(range(12))
 
 
+@pytest.mark.parametrize(("clients", "calls"), [(16, 2), (9, 3)])
+def test_clients_that_ask_on_and_on_have_equal_shares_in_the_calls(clients: int, calls: int) -> None:
+    """Otherwise one large group and calls of a single request take turns."""
+    sizes: list[int] = []
+
+    async def work() -> None:
+        one_at_a_time = asyncio.Lock()
+
+        async def method(rows: list[int]) -> list[int]:
+            sizes.append(len(rows))
+            async with one_at_a_time:
+                await asyncio.sleep(0.002 + 0.001 * len(rows))
+            return rows
+
+        gathered = Gathered(method, calls)
+
+        async def client(number: int) -> None:
+            for _ in range(20):
+                await gathered.ask(5.0, number)
+
+        await asyncio.gather(*map(client, range(clients)))
+
+    run(work)
+    assert min(sizes[2 * calls : -calls]) >= clients // calls
+
+
 def test_who_is_in_a_hurry_or_gone_does_not_hold_up_a_call() -> None:
     part = Part(seconds=0.5)
 

@@ -51,17 +51,20 @@ def replica(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Replica[Counting
 
 
 def test_one_failing_request_is_answered_so_and_no_other(replica: Replica[Counting]) -> None:
-    calls: list[tuple[Any, list[int]]] = []
+    calls: list[list[int]] = []
 
-    def work(part: Counting, rows: list[int]) -> list[str]:
-        calls.append((part, rows))
-        if 2 in rows:
-            raise ZeroDivisionError
-        return [f"row {row}" for row in rows]
+    async def work(model: str, rows: list[int]) -> list[str] | Missing:
+        def told(part: Counting) -> list[str]:
+            calls.append(rows)
+            if 2 in rows:
+                raise ZeroDivisionError
+            return [f"row {row}" for row in rows]
 
-    found = replica.together(["one", "two", "one", "three", "one"], work)
+        return await replica.ask(model, told)
+
+    found = asyncio.run(replica.together(["one", "two", "one", "three", "one"], work))
     assert found == ["row 0", "row 1", Failed("ZeroDivisionError"), Missing("three"), "row 4"]
-    assert [rows for _, rows in calls] == [[0, 2, 4], [0], [2], [4], [1]]
+    assert calls == [[0, 2, 4], [0], [2], [4], [1]]
 
 
 def test_a_store_that_is_away_costs_one_request_its_patience_and_is_found_again(replica: Replica[Counting]) -> None:

@@ -40,12 +40,20 @@ class Heard(NamedTuple):
     behind: bool = False  # the store could not be reached
 
 
+class Patience(NamedTuple):
+    """How many seconds an answer waits for what it can do without."""
+
+    encoder: float
+    forecaster: float
+
+
 class Answer(NamedTuple):
     """The best items of one request, in their order."""
 
     items: list[dict[str, Any]]  # item_id, score, title, category; with `explain` also the parts of the score
     known: bool  # whether the user has a history
     seq: int  # place in the store up to which it knows all events
+    heard: int | None = None  # the same of the encoder; None where it said nothing
     behind: bool = False  # the store could not be reached
     model: str = ""  # digest of bundle and base log
     forecast: tuple[int, int] = (0, 0)  # steps in the table of forecasts, and the place in the store when it was made

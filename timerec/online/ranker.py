@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +24,17 @@ OF_CATEGORY = 200  # items of an asked category that are scored beside a request
 POOL = 5  # times k: how many of the best a more diverse list is chosen from
 
 
+class Candidates(NamedTuple):
+    """Candidates and features of requests, as of one state: what is left to do knows nothing of the state any more."""
+
+    asks: Sequence[Ask]
+    built: batch.Batch
+    allowed: list[NDArray[np.bool_]]  # [C] of each request, whether an item may be in the answer
+    vectors: list[tuple[NDArray[np.float32], NDArray[np.int32]] | None]  # of its items, and their categories, for a diverse list
+    known: list[bool]  # whether the user has a history
+    seq: int  # place in the store up to which the state knows all events
+
+
 class Ranker:
     """Answers requests from a growing state."""
 
@@ -41,13 +52,16 @@ class Ranker:
         for name in set(self._categories):
             self._members[name] = np.flatnonzero(names == name)
 
-    @torch.inference_mode()
     def rank(self, asks: Sequence[Ask], heard: Sequence[Heard | None]) -> list[Answer]:
         """Answer at most `timerec.online.live.GUESTS` requests.
 
         Args:
             heard: what the encoder says of each; None where it says nothing, and then the score lacks that term.
         """
+        return self.score(self.candidates(asks), heard)
+
+    def candidates(self, asks: Sequence[Ask]) -> Candidates:
+        """The part of `rank` that needs the state, and not yet the encoder."""
         users, times = index_of(self.state, asks), np.array([ask.at for ask in asks], np.int64)
         extras = [self._asked_for(ask, int(user)) for ask, user in zip(asks, users, strict=True)]
         start = np.concatenate([[0], np.cumsum([len(extra) for extra in extras])])
@@ -56,21 +70,34 @@ class Ranker:
             self.state.sources, self.state.space, self.state.layout, users, times,
             extra_start=start, extra_item=item.astype(np.int32), history=0,
         )  # fmt: skip
+        return Candidates(
+            asks,
+            built,
+            [self._allowed(ask, built, row) for row, ask in enumerate(asks)],
+            [self.state.vectors(built.items[row]) if ask.diversity > 0.0 else None for row, ask in enumerate(asks)],
+            [bool(user >= 0 and self._known(int(user), ask.at)) for user, ask in zip(users, asks, strict=True)],
+            self.state.seq,
+        )
+
+    @torch.inference_mode()
+    def score(self, found: Candidates, heard: Sequence[Heard | None]) -> list[Answer]:
+        """The other part of `rank`: the network, and the best of its scores. It may run beside the next `candidates`."""
+        built = found.built
         x = inputs(built._replace(items=np.minimum(built.items, self._stranger)))
         read = self._gather(heard)
         scores = self._model(x, read=read).cpu().numpy()
-        chosen = [self._choose(ask, built, row, scores[row]) for row, ask in enumerate(asks)]
         parts: dict[str, NDArray[np.float32]] = {}
-        if any(ask.explain for ask in asks):
+        if any(ask.explain for ask in found.asks):
             values_of, baseline = self._model.explain(x, read)
             parts = {name: value.cpu().numpy() for name, value in values_of.items()} | {"baseline": baseline.cpu().numpy()}
         answers = []
-        for row, (ask, places) in enumerate(zip(asks, chosen, strict=True)):
+        for row, ask in enumerate(found.asks):
+            places = _choose(ask, scores[row], found.allowed[row], found.vectors[row])
             listed = [{**self.describe(int(built.items[row, place])), "score": float(scores[row, place])} for place in places]
             if ask.explain:
                 for entry, place in zip(listed, places, strict=True):
                     entry["parts"] = {name: float(parts[name][row, place]) for name in (*GROUPS, "baseline")}
-            answers.append(Answer(listed, bool(users[row] >= 0 and self._known(int(users[row]), ask.at)), self.state.seq))
+            answers.append(Answer(listed, found.known[row], found.seq))
         return answers
 
     def _known(self, user: int, at: int) -> int:
@@ -102,25 +129,18 @@ class Ranker:
             members = np.sort(members[np.argsort(rank, kind="stable")[:OF_CATEGORY]])
         return members.astype(np.int32)
 
-    def _choose(self, ask: Ask, built: batch.Batch, row: int, scores: NDArray[np.float32]) -> NDArray[np.int64]:
-        """Places of the best candidates of one request, the best first; of equal scores the earlier candidate."""
+    def _allowed(self, ask: Ask, built: batch.Batch, row: int) -> NDArray[np.bool_]:
+        """Which candidates of one request may be in its answer."""
         asked = ask.items is not None or ask.category is not None
         items = built.items[row]
-        count = int(built.count[row] if asked else built.standard[row])
-        allowed = np.zeros(len(items), bool)
-        allowed[:count] = True
+        allowed = np.arange(len(items)) < (built.count[row] if asked else built.standard[row])
         if ask.items is not None:
             allowed &= np.isin(items, self.state.intake.items.indices(ask.items))
         if ask.category is not None:
             allowed &= np.isin(items, self._members.get(ask.category, np.zeros(0, np.int64)))
         if ask.exclude:
             allowed &= ~np.isin(items, self.state.intake.items.indices(ask.exclude))
-        order = np.argsort(-np.where(allowed, scores, -np.inf), kind="stable")[: int(allowed.sum())]
-        if ask.diversity <= 0.0:
-            return order[: ask.k]
-        pool = order[: POOL * ask.k]
-        vectors, family = self.state.vectors(items[pool])
-        return pool[diversify(scores[pool], vectors, family, ask.diversity, ask.k)]
+        return allowed
 
     def _gather(self, heard: Sequence[Heard | None]) -> Read:
         read = self._model.nothing_read(len(heard))
@@ -140,3 +160,18 @@ class Ranker:
         known = index < len(self._titles)
         title, category = (self._titles[index], self._categories[index]) if known else ("", "")
         return {"item_id": self.state.intake.items.name(index), "title": title, "category": category}
+
+
+def _choose(
+    ask: Ask,
+    scores: NDArray[np.float32],
+    allowed: NDArray[np.bool_],
+    vectors: tuple[NDArray[np.float32], NDArray[np.int32]] | None,
+) -> NDArray[np.int64]:
+    """Places of the best candidates of one request, the best first; of equal scores the earlier candidate."""
+    order = np.argsort(-np.where(allowed, scores, -np.inf), kind="stable")[: int(allowed.sum())]
+    if vectors is None:
+        return order[: ask.k]
+    pool = order[: POOL * ask.k]
+    text, family = vectors
+    return pool[diversify(scores[pool], text[pool], family[pool], ask.diversity, ask.k)]

@@ -1,0 +1,141 @@
+"""The fusion's deployment without Ray: what runs beside what, and what it makes of an encoder that fails."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from ray.exceptions import RayActorError
+
+from serve_app.fusion import Fusion
+from serve_app.models import Failed, Missing, Model
+from serve_app.replica import Replica
+from timerec.online.messages import Answer, Ask, Heard, Patience
+from timerec.store.events import Stored
+from timerec.store.sqlite import SqliteStore
+
+SOON = 5.0  # seconds after which something that should have happened has not
+
+
+class Part:
+    """Finds the users' names as candidates, and answers with whom the encoder told of."""
+
+    seq = 0
+    forecast = (0, 0)
+
+    def __init__(self) -> None:
+        self.gathered: Callable[[], None] = lambda: None
+        self.scored: Callable[[], None] = lambda: None
+
+    def take(self, stored: Sequence[Stored]) -> None: ...
+
+    def candidates(self, asks: list[Ask], behind: bool) -> tuple[list[str | None], dict[str, Any]]:
+        self.gathered()
+        return [ask.user_id for ask in asks], {"behind": behind}
+
+    def answer(self, found: list[str | None], heard: list[Heard | None], told: dict[str, Any]) -> list[Answer]:
+        self.scored()
+        return [Answer([{"item_id": name}], True, 0, one.seq if one else None) for name, one in zip(found, heard, strict=True)]
+
+
+class Encoder:
+    """A handle whose `read` does what it is told."""
+
+    def __init__(self) -> None:
+        self.says: Callable[[list[Ask]], Any] = lambda asks: [heard(7) for _ in asks]
+        self.read = SimpleNamespace(remote=self._read)
+
+    async def _read(self, asks: list[Ask], model: str) -> Any:
+        found = self.says(asks)
+        return await found if asyncio.iscoroutine(found) else found
+
+
+def heard(seq: int) -> Heard:
+    return Heard(np.zeros(2, np.float32), np.zeros((1, 2), np.float32), seq)
+
+
+@pytest.fixture
+def fusion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fusion:
+    """A fusion that holds the model one, with an encoder that answers."""
+    monkeypatch.setattr(Replica, "_load", lambda self, model: self._parts.update({model.digest: Part()}))
+    monkeypatch.setattr("serve_app.replica.open_store", lambda url: SqliteStore(Path(url)))
+    forecaster: Any = SimpleNamespace(options=lambda **_: None)
+    encoder: Any = Encoder()
+    return Fusion(vars(Model("bundle", None, "one")), str(tmp_path), str(tmp_path / "events.db"), encoder, forecaster)
+
+
+def rank(fusion: Fusion, *users: str, model: str = "one", seconds: float = SOON) -> Any:
+    n = len(users)
+    return fusion.rank([Ask(user, 9) for user in users], [(0, 0)] * n, [Patience(seconds, seconds)] * n, [model] * n)
+
+
+def test_candidates_are_gathered_while_the_encoder_reads(fusion: Fusion) -> None:
+    part: Any = fusion._parts["one"]
+    encoder: Any = fusion._encoder
+    gathering, reading, beside = threading.Event(), threading.Event(), []
+
+    async def read(asks: list[Ask]) -> list[Heard]:
+        reading.set()
+        beside.append(await asyncio.to_thread(gathering.wait, SOON))
+        return [heard(7) for _ in asks]
+
+    def gathered() -> None:
+        gathering.set()
+        beside.append(reading.wait(SOON))
+
+    encoder.says, part.gathered = read, gathered
+    (answer,) = asyncio.run(rank(fusion, "anna"))
+    assert beside == [True, True] and (answer.items, answer.heard) == ([{"item_id": "anna"}], 7)
+
+
+def test_one_batch_is_scored_while_the_next_is_gathered(fusion: Fusion) -> None:
+    part: Any = fusion._parts["one"]
+    gathered, next_gathered, beside = 0, threading.Event(), []
+
+    def count() -> None:
+        nonlocal gathered
+        gathered += 1
+        if gathered == 2:
+            next_gathered.set()
+
+    part.gathered, part.scored = count, lambda: beside.append(next_gathered.wait(SOON))
+
+    async def both() -> Any:
+        return await asyncio.gather(rank(fusion, "anna"), rank(fusion, "bert"))
+
+    found = asyncio.run(both())
+    assert beside == [True, True]
+    assert [answer.items[0]["item_id"] for (answer,) in found] == ["anna", "bert"]
+
+
+@pytest.mark.parametrize("fault", [RayActorError(), KeyError("a fault of its own"), None])
+def test_without_the_encoder_an_answer_lacks_what_it_says(fusion: Fusion, fault: Exception | None) -> None:
+    async def read(asks: list[Ask]) -> Any:
+        if fault is None:  # it is late
+            await asyncio.sleep(SOON)
+        raise fault or AssertionError
+
+    encoder: Any = fusion._encoder
+    encoder.says = read
+    found = asyncio.run(rank(fusion, "anna", "bert", seconds=0.05))
+    assert [(answer.items[0]["item_id"], answer.heard) for answer in found] == [("anna", None), ("bert", None)]
+
+
+def test_a_request_that_the_encoder_cannot_read_takes_nothing_from_the_others(fusion: Fusion) -> None:
+    encoder: Any = fusion._encoder
+    encoder.says = lambda asks: [Failed("ValueError") if ask.user_id == "bert" else heard(7) for ask in asks]
+    found = asyncio.run(rank(fusion, "anna", "bert", "cleo"))
+    assert [answer.heard for answer in found] == [7, None, 7]
+
+
+def test_a_model_that_fusion_or_encoder_does_not_hold_is_said_to_be_missing(fusion: Fusion) -> None:
+    assert asyncio.run(rank(fusion, "anna", model="two")) == [Missing("two")]
+    encoder: Any = fusion._encoder
+    encoder.says = lambda asks: [Missing("one") for _ in asks]
+    assert asyncio.run(rank(fusion, "anna", "bert")) == [Missing("one")] * 2
