@@ -45,7 +45,9 @@ def decayed_states(start, size, time, weight, half_lives):
 
 @njit(cache=True)
 def before(time, start, size, t):
-    """Number of events of the slab [start, start + size) strictly before t (binary search)."""
+    """Number of events of the slab [start, start + size) strictly before t (binary search, unless t is after all of them)."""
+    if size == 0 or time[start + size - 1] < t:
+        return size
     low, high = start, start + size
     while low < high:
         middle = (low + high) >> 1

@@ -231,21 +231,28 @@ class JointModel(nn.Module):
         if "sequence" in self.without:
             return x.features.new_zeros(*x.items.shape, 1 + self.heads)
         told = x.items if read else torch.cat([x.items, x.history.clamp(min=0)], 1)
-        unique, place = torch.unique(told, return_inverse=True)
-        vectors = self.item_vectors(unique, self._with_live(unique, live))[place]
+        vectors = self._vectors_of(told, live)
         item = vectors[:, : x.items.shape[1]]
         if read is None:
             read = self._read(vectors[:, x.items.shape[1] :], x.gaps, x.values, x.history >= 0, context)
         dot = (item @ read.user[:, :, None]) / self.width**0.5
         size = self.width // self.heads
-        asked = self.query(item).unflatten(-1, (self.heads, size)).transpose(1, 2)
-        keys = read.events.unflatten(-1, (self.heads, size)).transpose(1, 2)
-        near = (asked @ keys.transpose(2, 3)) / size**0.5
-        near = near.masked_fill(~read.taken[:, None, None, :], -1e4)
+        asked = self.query(item).unflatten(-1, (self.heads, size)).permute(0, 2, 3, 1)
+        keys = (read.events / size**0.5).unflatten(-1, (self.heads, size)).transpose(1, 2)
+        padded = ~read.taken[:, None, :, None] * -1e4
+        near = keys @ asked + padded  # [B, heads, L, C]: candidates last, along which the processor adds and compares quickly
+        top = near.detach().amax(2, keepdim=True)
         size_of = read.taken.sum(1).clamp(min=1).log()[:, None, None]
-        attention = torch.logsumexp(near, -1).transpose(1, 2) - size_of
+        attention = ((near - top).exp().sum(2).log() + top.squeeze(2)).transpose(1, 2) - size_of
         attention = attention * read.taken.any(1)[:, None, None]
         return torch.cat([dot, attention], -1).clamp(-LIMIT, LIMIT)
+
+    def _vectors_of(self, items: Tensor, live: tuple[Tensor, Tensor] | None) -> Tensor:
+        """Vectors [B, n, width] of items [B, n], each computed once."""
+        if self.vectors is not None:
+            return self.vectors[items]
+        unique, place = torch.unique(items, return_inverse=True)
+        return self.item_vectors(unique, self._with_live(unique, live))[place]
 
     def _with_live(self, items: Tensor, live: tuple[Tensor, Tensor] | None) -> Tensor | None:
         if live is None or self.from_text is None:
