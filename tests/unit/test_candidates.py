@@ -91,7 +91,7 @@ def test_scratch_memory_is_left_as_it_was(case):
     extra = np.arange(USERS + 2) * 3, np.arange((USERS + 1) * 3, dtype=np.int32)
     how = {"extra_start": extra[0], "extra_item": extra[1], "history": 5}
     first = build(sources, ws, names, users, times, **how)
-    for name in ("candidate_slot", "identity", "near", "share_slot", "fellow_near", "fellow_ahead"):
+    for name in ("candidate_slot", "identity", "near", "fellow_near", "fellow_ahead"):
         np.testing.assert_array_equal(getattr(ws, name), getattr(fresh, name), err_msg=name)
     for name in ("items", "categories", "families"):
         np.testing.assert_array_equal(getattr(ws, name).slot, getattr(fresh, name).slot, err_msg=name)
@@ -99,6 +99,32 @@ def test_scratch_memory_is_left_as_it_was(case):
     alone = build(sources, fresh, names, users[:1], times[:1], extra_start=np.zeros(2, int), extra_item=extra[1][:0], history=5)
     np.testing.assert_array_equal(again.features[-1, : alone.count[0]], alone.features[0])
     np.testing.assert_array_equal(first.features[0, : alone.count[0]], alone.features[0])
+
+
+def test_requests_of_one_moment_share_what_is_no_users_and_of_another_one_nothing(case, monkeypatch):
+    _, sources, names = case
+    monkeypatch.setattr("timerec.candidates.shared.ROOM", 5)  # less than one request has: what is remembered is overwritten
+    small = workspace(sources.log, len(KINDS))
+    monkeypatch.undo()
+    large = workspace(sources.log, len(KINDS))
+    users = np.tile(np.arange(USERS, dtype=np.int32), 3)
+    times = np.repeat([START + 40 * DAY, START + 55 * DAY, START + 40 * DAY], USERS)
+    none = np.zeros(len(users) + 1, np.int64), np.zeros(0, np.int32)
+
+    def of(ws, rows):
+        told = {"extra_start": none[0][: len(rows) + 1], "extra_item": none[1], "history": 0}
+        return build(sources, ws, names, users[rows], times[rows], **told)
+
+    everybody = np.arange(len(users))
+    for ws in (small, large):
+        together = of(ws, everybody)
+        assert ws.shared.sizes[0] == min(5, ws.shared.sizes[0]) if ws is small else ws.shared.sizes[0] > 5
+        for row in everybody:
+            alone = of(workspace(sources.log, len(KINDS)), everybody[row : row + 1])
+            count = alone.count[0]
+            assert together.count[row] == count
+            np.testing.assert_array_equal(together.items[row, :count], alone.items[0])
+            np.testing.assert_array_equal(together.features[row, :count], alone.features[0])
 
 
 def test_layout_covers_the_columns_group_by_group(case):

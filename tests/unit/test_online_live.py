@@ -50,11 +50,12 @@ def test_answers_equal_those_of_a_state_built_with_the_same_events(pieces):
     live = LiveState(state(events.where(early), events), WEIGHTS)
     whole = LiveState(state(events, events), WEIGHTS)
     coming = stored(events.where(~early))
+    users, last = np.arange(-1, 12), int(events.time.max()) + 1
     for part in np.array_split(np.arange(len(coming)), pieces):
+        built(live, users, np.full(13, last))  # what is remembered of this moment must not outlive the next event
         live.take([coming[place] for place in part])
     assert live.seq == len(coming)
-    users = np.arange(-1, 12)
-    for t in (START + 10**6, int(events.time.max()) + 1):
+    for t in (last, START + 10**6):
         one, other = (built(state, users, np.full(13, t)) for state in (live, whole))
         for name in batch.Batch._fields:
             np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)

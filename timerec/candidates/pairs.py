@@ -10,9 +10,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from timerec.candidates import arrivals, context, fellows, habit, momentum, neighbours, order, similar, text, trending
+from timerec.candidates import arrivals, context, fellows, habit, momentum, neighbours, order, similar, text
 from timerec.candidates.arrivals import Arrivals
 from timerec.candidates.memory import B0, COUNT, Memory, collect, forget, memory
+from timerec.candidates.shared import Shared, as_of, row_of, shared
 from timerec.candidates.similar import Similar
 from timerec.candidates.without import Offer
 from timerec.counters import before
@@ -26,7 +27,6 @@ COLUMNS = 6  # neighbour scores, then similarity votes
 # widths of the blocks of a feature row, in their order
 NEIGHBOURS, VOTES, FELLOWS, TEXTS = len(neighbours.FEATURES), len(similar.FEATURES), len(fellows.FEATURES), len(text.FEATURES)
 HABITS, GROUPS = len(habit.ITEM_FEATURES), len(habit.CATEGORY_FEATURES)
-MOMENTS, SHARES = len(momentum.ITEM_FEATURES), len(momentum.CATEGORY_FEATURES)
 TOUCHED = 60_000  # items with a neighbour score that are looked at
 
 
@@ -54,7 +54,7 @@ class Sources(NamedTuple):
 
 
 class Workspace(NamedTuple):
-    """Scratch memory of one thread; clean between requests."""
+    """Scratch memory of one thread for one log; clean between requests, but for what they share."""
 
     items: Memory
     categories: Memory
@@ -66,9 +66,7 @@ class Workspace(NamedTuple):
     fellow_near: NDArray[np.float32]  # [U]
     fellow_ahead: NDArray[np.float32]  # [U]
     fellows: NDArray[np.int32]  # those met
-    share_slot: NDArray[np.int32]  # [K] row of a candidate's category in `shares`, -1 = not yet computed
-    share_category: NDArray[np.int32]
-    shares: NDArray[np.float32]
+    shared: Shared  # with other requests of the same moment
 
 
 @dataclass(frozen=True)
@@ -122,17 +120,14 @@ def workspace(log: EventLog, kinds: int, room: tuple[int, int, int] | None = Non
         fellow_near=np.zeros(n_users, np.float32),
         fellow_ahead=np.zeros(n_users, np.float32),
         fellows=np.zeros(min(n_users, fellows.SOURCES * fellows.TAKERS), np.int32),
-        share_slot=np.full(n_categories, -1, np.int32),
-        share_category=np.zeros(n_categories, np.int32),
-        shares=np.zeros((n_categories, momentum.CATEGORY_SHARES), np.float32),
+        shared=shared(log, n_items, n_categories),
     )
 
 
 def width(sources: Sources, ws: Workspace) -> int:
     """Feature columns that `request` fills."""
-    told, attributes = ws.items.kind_count.shape[1], sources.log.attribute_value.shape[1]
-    fixed = NEIGHBOURS + VOTES + FELLOWS + TEXTS + HABITS + 2 * GROUPS + MOMENTS + SHARES
-    return fixed + 3 * (told + attributes) + sources.forecast.values.shape[1]
+    fixed = NEIGHBOURS + VOTES + FELLOWS + TEXTS + HABITS + 2 * GROUPS
+    return fixed + 3 * ws.items.kind_count.shape[1] + ws.shared.rows.shape[1] + sources.forecast.values.shape[1]
 
 
 @njit(cache=True)
@@ -164,7 +159,6 @@ def _add(item, slot, items, count):
 @njit(cache=True)
 def _choose(sources, ws, own, touched, t, recent, items):
     """Fill `items` with the standard candidates; returns their number. Own items are left out where nothing repeats."""
-    log = sources.log
     slot = ws.candidate_slot
     count = 0
     near = sources.offer.near
@@ -188,14 +182,10 @@ def _choose(sources, ws, own, touched, t, recent, items):
         for k in range(_best(score, touched, near, order)):
             if score[order[k]] > 0:
                 count = _add(ws.touched[order[k]], slot, items, count)
-    width = len(log.half_lives)
-    top = np.empty((width, TOP), np.int32)
-    top_score = np.empty((width, TOP))
-    trending.lists(log, t, top, top_score)
-    for h in range(sources.offer.trend_from, width):
+    for h in range(sources.offer.trend_from, len(sources.log.half_lives)):
         taken = 0
         for k in range(TOP):
-            item = top[h, k]
+            item = ws.shared.top[h, k]
             if item < 0 or (taken == TREND and not sources.offer.timeless):
                 break
             if sources.repeats or ws.items.slot[item] < 0:
@@ -244,21 +234,19 @@ def request(sources, ws, user, t, extra, items, features, best, request_context)
     text.profile(log, sources.vectors, begin, known, recent, centre, step)
     if not sources.offer.text:
         recent[:] = 0.0
+    as_of(log, t, ws.shared)
     standard = _choose(sources, ws, own, touched, t, recent, items)
     count = standard
     for j in range(len(extra)):
         count = _add(extra[j], ws.candidate_slot, items, count)
 
     baskets = float(newest_basket + 1)
-    overall = np.empty(len(log.half_lives), np.float32)
-    scratch = np.empty(len(log.half_lives), np.float32)
-    trending.everything(log, t, overall)
     context.features(log, begin, known, own, t, request_context, step)
-    shared = 0  # categories whose shares are computed: many candidates have the same one
     for c in range(count):
         item = items[c]
         row = features[c]
-        n = before(log.occurrence_time, log.item_start[item], log.item_size[item], t)
+        same = row_of(log, item, t, ws.shared)
+        n, gap = ws.shared.known[same], ws.shared.gap[same]
         a = 0
         neighbours.features(ws.near[item], np.log1p(n), row[a : a + NEIGHBOURS])
         a += NEIGHBOURS
@@ -269,13 +257,12 @@ def request(sources, ws, user, t, extra, items, features, best, request_context)
         a += FELLOWS
         text.features(log, sources.vectors, item, begin, known, recent, centre, row[a : a + TEXTS], step)
         a += TEXTS
-        gap = momentum.repeat_gap(log, item, n)
         mine = ws.items.slot[item]
         if mine >= 0:
             decays, stats = ws.items.decays[mine], ws.items.stats[mine]
             habit.item_features(log, item, n, decays, stats, t, baskets, gap, row[a : a + HABITS])
         else:
-            habit.no_item_features(len(overall), baskets, gap, row[a : a + HABITS])
+            habit.no_item_features(len(log.half_lives), baskets, gap, row[a : a + HABITS])
         a += HABITS
         habit.group_features(ws.categories, ws.categories.slot[log.item_category[item]], t, known, baskets, row[a : a + GROUPS])
         a += GROUPS
@@ -284,20 +271,8 @@ def request(sources, ws, user, t, extra, items, features, best, request_context)
         columns = 3 * ws.items.kind_count.shape[1]
         habit.kind_features(ws.items, mine, t, row[a : a + columns])
         a += columns
-        momentum.item_features(log, item, n, t, overall, scratch, row[a : a + MOMENTS])
-        a += MOMENTS
-        category = log.item_category[item]
-        share = ws.share_slot[category]
-        if share < 0:
-            share = shared
-            shared += 1
-            ws.share_slot[category] = share
-            ws.share_category[share] = category
-            momentum.category_features(log, category, t, overall, scratch, ws.shares[share])
-        row[a : a + SHARES] = ws.shares[share]
-        a += SHARES
-        columns = 3 * log.attribute_value.shape[1]
-        momentum.attribute_features(log, item, t, row[a : a + columns])
+        columns = ws.shared.rows.shape[1]
+        row[a : a + columns] = ws.shared.rows[same]
         a += columns
         momentum.forecast_features(sources.forecast, item, t, row[a:])
 
@@ -311,8 +286,6 @@ def request(sources, ws, user, t, extra, items, features, best, request_context)
     fellows.forget(ws.fellow_near, ws.fellow_ahead, ws.fellows, met)
     for j in range(touched):
         ws.near[ws.touched[j]] = 0.0
-    for j in range(shared):
-        ws.share_slot[ws.share_category[j]] = -1
     for c in range(count):
         ws.candidate_slot[items[c]] = -1
     return standard, count
