@@ -21,13 +21,13 @@ class Encoder(Replica["Reading"]):
 
         return Reading(base)
 
-    async def read(self, asks: list[Ask], model: str) -> list[Heard | Missing | Failed]:
+    async def read(self, model: str, asks: list[Ask]) -> list[Heard | Missing | Failed]:
         """What a model's encoder makes of each request's history, every stored event included.
 
         Args:
             asks: at most `timerec.online.live.GUESTS`.
         """
-        return await self.together([model] * len(asks), lambda model, rows: self._read(model, [asks[row] for row in rows]))
+        return await self.together([*range(len(asks))], lambda rows: self._read(model, [asks[row] for row in rows]))
 
     async def history(self, user_id: str, at: int, limit: int, model: str) -> dict[str, Any] | Missing | None:
         """A user's latest events strictly before `at`, the newest first; None for an unknown user."""

@@ -13,7 +13,7 @@ from ray.serve.handle import DeploymentHandle
 from serve_app.calls import Busy, Down, Late, call
 from serve_app.models import Failed, Missing
 from serve_app.replica import Replica, log
-from timerec.online.messages import Answer, Ask, Heard, Patience
+from timerec.online.messages import Answer, Ask, Heard, Waits
 
 if TYPE_CHECKING:
     from serve_app.ranking import Ranking
@@ -34,7 +34,7 @@ class Fusion(Replica["Ranking"]):
         self._encoder = encoder
         # a table is as large as the catalogue: through Ray's object store, since a message between replicas has 4 MiB at most
         self._forecaster = forecaster.options(_by_reference=True)
-        # the network knows nothing of the state: it scores one batch while the kernel, without Python's lock, gathers the next
+        # the network reads nothing that grows: it scores one batch while the kernel, without Python's lock, gathers the next
         self._scoring = ThreadPoolExecutor(1, thread_name_prefix="timerec-scoring")
 
     def make(self, base: Base) -> Ranking:
@@ -43,52 +43,57 @@ class Fusion(Replica["Ranking"]):
         return Ranking(base)
 
     async def rank(
-        self, asks: list[Ask], forecasts: list[tuple[int, int]], patience: list[Patience], models: list[str]
+        self, model: str, asks: list[Ask], forecasts: list[tuple[int, int]], waits: list[Waits]
     ) -> list[Answer | Missing | Failed]:
         """Answer requests, at most `timerec.online.live.GUESTS` at once.
 
         Args:
             forecasts: steps that the forecaster's table has, and the place in the store when it was made. A request waits for
                 steps that are missing here; a table that only late events changed is fetched beside.
-            patience: how long each waits for encoder and forecaster.
-            models: by which model each is answered.
+            waits: how long each waits for encoder and forecaster; the shortest counts for all.
         """
-
-        async def rank(model: str, rows: list[int]) -> list[Answer] | Missing:
+        # side by side: the encoder reads while candidates are gathered
+        hearing = asyncio.create_task(self._hear(model, asks, min(one.encoder for one in waits)))
+        try:
             if part := self._parts.get(model):
-                await self._foresee(part, max(forecasts[row] for row in rows), min(patience[row].forecaster for row in rows))
-            return await self._rank(model, [asks[row] for row in rows], min(patience[row].encoder for row in rows))
-
-        return await self.together(models, rank)
+                await self._foresee(part, max(forecasts), min(one.forecaster for one in waits))
+            return await self.together([*range(len(asks))], lambda rows: self._rank(model, asks, rows, hearing))
+        finally:
+            hearing.cancel()
 
     async def similar(self, item_id: str, k: int, at: int, model: str) -> list[dict[str, Any]] | Missing | None:
         """Items like an item, the likest first; None for an unknown one."""
         return await self.ask(model, lambda part: part.similar(item_id, k, at))
 
-    async def _rank(self, model: str, asks: list[Ask], seconds: float) -> list[Answer] | Missing:
-        # side by side: the encoder reads while candidates are gathered
-        hearing = asyncio.create_task(self._hear(model, asks, seconds))
-        try:
-            found = await self.ask(model, lambda part: (part, *part.candidates(asks, self.behind)))
-            heard = await hearing
-        finally:
-            hearing.cancel()
+    async def _rank(
+        self, model: str, asks: list[Ask], rows: list[int], hearing: asyncio.Task[list[Heard | None] | Missing]
+    ) -> list[Answer] | Missing:
+        found = await self.ask(model, lambda part: (part, *part.candidates([asks[row] for row in rows], self.behind)))
         if isinstance(found, Missing):
             return found
+        heard = await hearing
         if isinstance(heard, Missing):
             return heard
         part, candidates, told = found
-        return await asyncio.get_running_loop().run_in_executor(self._scoring, part.answer, candidates, heard, told)
+        return await asyncio.get_running_loop().run_in_executor(
+            self._scoring, part.answer, candidates, [heard[row] for row in rows], told
+        )
 
     async def _hear(self, model: str, asks: list[Ask], seconds: float) -> list[Heard | None] | Missing:
         """What the encoder says of each request; None where it says nothing in so many seconds, and then an answer lacks it."""
+        nothing: list[Heard | None] = [None] * len(asks)
         try:
-            found: list[Any] = await call(lambda: self._encoder.read.remote(asks, model), seconds)
+            found: list[Any] = await call(lambda: self._encoder.read.remote(model, asks), seconds)
         except (Late, Down, Busy):
-            return [None] * len(asks)
+            return nothing
+        except asyncio.CancelledError:
+            me = asyncio.current_task()
+            if me is None or me.cancelling():  # who asked has gone
+                raise
+            return nothing  # a replica that ends has broken the call off
         except Exception:
             log.exception("the answers go on without the encoder")
-            return [None] * len(asks)
+            return nothing
         missing = next((one for one in found if isinstance(one, Missing)), None)
         return missing or [None if isinstance(one, Failed) else one for one in found]
 

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp
 from serve_app.calls import Busy, Down, Late, call
 from serve_app.clock import Clock
 from serve_app.door import Door
-from serve_app.gather import Gathered
+from serve_app.gather import GatheredByKind
 from serve_app.grpc import Calls
 from serve_app.http import make_api
 from serve_app.keys import Keys
@@ -35,7 +35,7 @@ from serve_app.schemas import NewEvent, RecommendRequest
 from serve_app.sent import Sent, at_most
 from serve_app.settings import Settings
 from timerec import __version__
-from timerec.online.messages import Answer, Ask, Patience
+from timerec.online.messages import Answer, Ask, Waits
 from timerec.schema import DataError
 from timerec.store.base import StoreUnavailable
 from timerec.store.open import open_store
@@ -52,6 +52,13 @@ log = logging.getLogger("ray.serve")
 
 class NotHeld(Exception):
     """A replica does not hold the model that was asked for."""
+
+
+class Kind(NamedTuple):
+    """Requests that share calls: nobody waits for another model's encoder, or lacks it since somebody else is in a hurry."""
+
+    model: str
+    hurry: int  # the power of two above the seconds that it waits for the encoder
 
 
 class Foretold(NamedTuple):
@@ -76,8 +83,9 @@ class Gateway(Calls):
         self._clock = Clock(shift)
         self.sent = Sent(self._limits, self._clock)
         self._encoder, self._forecaster, self._fusion = encoder, forecaster, fusion
-        self._rank = Gathered(fusion.rank.remote)
-        self._share_calls(self._settings.fusion.min_replicas)
+        self._rank: GatheredByKind[Kind] = GatheredByKind(
+            lambda kind: partial(fusion.rank.remote, kind.model), _calls(self._settings.fusion.min_replicas)
+        )
         self._scales = self._settings.fusion.max_replicas > self._settings.fusion.min_replicas
         self._counted_at = time.monotonic()
         self._store = open_store(self._settings.store)
@@ -133,9 +141,10 @@ class Gateway(Calls):
         degraded: list[str] = []
         forecast = await self._reach(ask.at, model, until, degraded)
         left = until - time.monotonic()
-        patience = Patience(*(min(most, 0.6 * left) for most in (self._patience.encoder, self._patience.forecaster)))
+        waits = Waits(encoder=min(self._patience.encoder, 0.6 * left), forecaster=min(self._patience.forecaster, 0.6 * left))
+        kind = Kind(model, math.frexp(waits.encoder)[1])
         try:
-            answer: Answer = _held(await self._rank.ask(left, ask, forecast, patience, model, alone=_long(ask)))
+            answer: Answer = _held(await self._rank.ask(kind, left, ask, forecast, waits, alone=_long(ask)))
         except Late:
             raise Problem(504, "no answer in time: ask again, or wait longer") from None
         except (Down, Busy):
@@ -308,15 +317,11 @@ class Gateway(Calls):
         found = _held(await call(lambda: self._encoder.users.remote("", count, model), self._patience.answer))
         return [user["user_id"] for user in found]
 
-    def _share_calls(self, replicas: int) -> None:
-        """A call at a time for each replica of the fusion, and one that it finds when it has answered."""
-        self._rank.calls = max(replicas, 1) + 1
-
     async def _count(self) -> None:
         """Look how many replicas of the fusion the autoscaler runs."""
         try:
             told = (await asyncio.to_thread(serve.status)).applications[serve.get_replica_context().app_name].deployments
-            self._share_calls(told["fusion"].replica_states.get(ReplicaState.RUNNING, 0))
+            self._rank.calls = _calls(told["fusion"].replica_states.get(ReplicaState.RUNNING, 0))
         except Exception as error:  # a controller that is away must not keep anybody from an answer
             log.warning("how many replicas run cannot be looked up: %r", error)
 
@@ -338,6 +343,11 @@ class Gateway(Calls):
 
     async def __del__(self) -> None:
         await self._writer.close()
+
+
+def _calls(replicas: int) -> int:
+    """A call at a time for each replica of the fusion, and one that it finds when it has answered."""
+    return max(replicas, 1) + 1
 
 
 def _long(ask: Ask) -> bool:

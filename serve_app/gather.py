@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Hashable
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from serve_app.calls import Busy, Down, Late, call
 
 TOGETHER = 16  # requests of one call
+KINDS = 32  # kinds of requests that are kept apart; with more, those of which none is asked are forgotten
 WINDOW = 0.05  # seconds that a request waits at most for an earlier call to return
 
 
@@ -67,6 +68,11 @@ class Gathered:
         except TimeoutError:
             raise Late from None
 
+    @property
+    def idle(self) -> bool:
+        """Whether nobody waits, and nothing is under way."""
+        return not (self._waiting or self._under_way or self._alone)
+
     def _enough(self) -> bool:
         """Whether those who wait shall wait no longer for others."""
         if len(self._waiting) >= TOGETHER or not self._under_way:
@@ -118,6 +124,37 @@ class Gathered:
             for one, answer in zip(group, answers, strict=True):
                 if not one.answer.done():
                     one.answer.set_result(answer)
+
+
+K = TypeVar("K", bound=Hashable)
+
+
+class GatheredByKind(Generic[K]):
+    """Requests of several kinds: only those of one kind share calls."""
+
+    def __init__(self, make: Callable[[K], Callable[..., Any]], calls: int) -> None:
+        """Args: make: the method of a kind, as `Gathered` takes it; calls: of each kind, as there."""
+        self._make, self._calls = make, calls
+        self._kinds: dict[K, Gathered] = {}
+
+    @property
+    def calls(self) -> int:
+        """How many calls of a kind are under way where many ask; may be set at any time."""
+        return self._calls
+
+    @calls.setter
+    def calls(self, calls: int) -> None:
+        self._calls = calls
+        for gathered in self._kinds.values():
+            gathered.calls = calls
+
+    async def ask(self, kind: K, seconds: float, *row: Any, alone: bool = False) -> Any:
+        """The answer to one row, as `Gathered.ask` gives it."""
+        if kind not in self._kinds:
+            if len(self._kinds) >= KINDS:
+                self._kinds = {name: gathered for name, gathered in self._kinds.items() if not gathered.idle}
+            self._kinds[kind] = Gathered(self._make(kind), self._calls)
+        return await self._kinds[kind].ask(seconds, *row, alone=alone)
 
 
 def _fail(group: list[_Waiting], error: Exception) -> None:

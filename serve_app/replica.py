@@ -105,28 +105,16 @@ class Replica(Generic[T]):
             self._catch_up(part)
         return part
 
-    async def together(
-        self, models: Sequence[str], work: Callable[[str, list[int]], Awaitable[list[Any] | Missing]]
-    ) -> list[Any]:
-        """Answers of a batch: of `work(model, rows)` for the rows of each model, and of each row where these fail together."""
-        found: list[Any] = [None] * len(models)
-        for model in dict.fromkeys(models):
-            rows = [row for row, name in enumerate(models) if name == model]
-            for row, answer in zip(rows, await self._of_rows(model, rows, work), strict=True):
-                found[row] = answer
-        return found
-
-    async def _of_rows(
-        self, model: str, rows: list[int], work: Callable[[str, list[int]], Awaitable[list[Any] | Missing]]
-    ) -> list[Any]:
+    async def together(self, rows: list[int], work: Callable[[list[int]], Awaitable[list[Any] | Missing]]) -> list[Any]:
+        """Answers of a batch: of `work(rows)`, and of each row where they fail together."""
         try:
-            answers = await work(model, rows)
+            answers = await work(rows)
             return [answers] * len(rows) if isinstance(answers, Missing) else answers
         except Exception as error:
             if len(rows) == 1:
                 log.exception("a request could not be computed")
                 return [Failed(type(error).__name__)]
-        return [answer for row in rows for answer in await self._of_rows(model, [row], work)]
+        return [answer for row in rows for answer in await self.together([row], work)]
 
     def idle(self, part: T) -> None:
         """What is done for a model between requests; runs in the thread."""

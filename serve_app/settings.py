@@ -74,7 +74,7 @@ class Settings(_Section):
     )
     log_requests: bool = Field(True, description="keep what was answered in the store, for `timerec replay`")
     gateway: Scale = Scale(max_ongoing_requests=320)  # more than in_flight: the gateway itself says that it is full
-    encoder: Scale = Scale(target_ongoing_requests=0.6)  # calls are short and shared: so many at a time are a busy replica
+    encoder: Scale = Scale(target_ongoing_requests=0.6)  # one at a time: busy for more than half of the time
     forecaster: Scale = Scale(num_cpus=0.25)
     fusion: Scale = Scale(target_ongoing_requests=1, num_cpus=1)
     limits: Limits = Limits()

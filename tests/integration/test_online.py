@@ -130,6 +130,23 @@ def test_without_the_encoder_there_is_an_answer_without_its_term(own):
     np.testing.assert_allclose(scores(mixed[1]), scores(full[1]), atol=1e-5)
 
 
+def test_what_happens_between_candidates_and_score_is_in_no_answer(own):
+    system = System(own)
+    asks = [
+        Ask("1003", END, diversity=0.5),
+        Ask(None, END, history=(Seen("100", END - 60, "buy", 1.0),)),
+        Ask("1004", END, explain=True),
+    ]
+    expected = system.answer(asks)
+    found, heard = system.ranker.candidates(asks), system.reader.read(asks)
+    events = [Event(str(n), "1003", f"new {n}", END - 9, "buy", 1.0) for n in range(100)]  # more items than there is room for
+    system.take([Stored(seq, event, 0.0) for seq, event in enumerate(events, 1)])
+    system.ranker.candidates([Ask(None, END, history=(Seen("105", END - 5, "buy", 1.0),))])  # another guest in the same place
+    assert system.ranker.score(found, heard) == expected
+    (now,) = system.answer([asks[0]])
+    assert now.seq == 100 and now.items != expected[0].items
+
+
 def scores(answer) -> list[float]:
     return [item["score"] for item in answer.items]
 

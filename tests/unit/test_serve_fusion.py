@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +17,7 @@ from ray.exceptions import RayActorError
 from serve_app.fusion import Fusion
 from serve_app.models import Failed, Missing, Model
 from serve_app.replica import Replica
-from timerec.online.messages import Answer, Ask, Heard, Patience
+from timerec.online.messages import Answer, Ask, Heard, Waits
 from timerec.store.events import Stored
 from timerec.store.sqlite import SqliteStore
 
@@ -51,7 +52,7 @@ class Encoder:
         self.says: Callable[[list[Ask]], Any] = lambda asks: [heard(7) for _ in asks]
         self.read = SimpleNamespace(remote=self._read)
 
-    async def _read(self, asks: list[Ask], model: str) -> Any:
+    async def _read(self, model: str, asks: list[Ask]) -> Any:
         found = self.says(asks)
         return await found if asyncio.iscoroutine(found) else found
 
@@ -72,7 +73,7 @@ def fusion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fusion:
 
 def rank(fusion: Fusion, *users: str, model: str = "one", seconds: float = SOON) -> Any:
     n = len(users)
-    return fusion.rank([Ask(user, 9) for user in users], [(0, 0)] * n, [Patience(seconds, seconds)] * n, [model] * n)
+    return fusion.rank(model, [Ask(user, 9) for user in users], [(0, 0)] * n, [Waits(seconds, seconds)] * n)
 
 
 def test_candidates_are_gathered_while_the_encoder_reads(fusion: Fusion) -> None:
@@ -114,8 +115,8 @@ def test_one_batch_is_scored_while_the_next_is_gathered(fusion: Fusion) -> None:
     assert [answer.items[0]["item_id"] for (answer,) in found] == ["anna", "bert"]
 
 
-@pytest.mark.parametrize("fault", [RayActorError(), KeyError("a fault of its own"), None])
-def test_without_the_encoder_an_answer_lacks_what_it_says(fusion: Fusion, fault: Exception | None) -> None:
+@pytest.mark.parametrize("fault", [RayActorError(), KeyError("a fault of its own"), asyncio.CancelledError(), None])
+def test_without_the_encoder_an_answer_lacks_what_it_says(fusion: Fusion, fault: BaseException | None) -> None:
     async def read(asks: list[Ask]) -> Any:
         if fault is None:  # it is late
             await asyncio.sleep(SOON)
@@ -134,8 +135,53 @@ def test_a_request_that_the_encoder_cannot_read_takes_nothing_from_the_others(fu
     assert [answer.heard for answer in found] == [7, None, 7]
 
 
-def test_a_model_that_fusion_or_encoder_does_not_hold_is_said_to_be_missing(fusion: Fusion) -> None:
-    assert asyncio.run(rank(fusion, "anna", model="two")) == [Missing("two")]
+def test_a_request_that_cannot_be_computed_costs_the_others_no_second_call(fusion: Fusion) -> None:
+    calls: list[int] = []
     encoder: Any = fusion._encoder
+    part: Any = fusion._parts["one"]
+
+    def read(asks: list[Ask]) -> list[Heard]:
+        calls.append(len(asks))
+        return [heard(place) for place in range(len(asks))]
+
+    def answer(found: list[str | None], heard: list[Heard | None], told: dict[str, Any]) -> list[Answer]:
+        if "bert" in found:
+            raise ZeroDivisionError
+        return Part.answer(part, found, heard, told)
+
+    encoder.says, part.answer = read, answer
+    anna, bert, cleo = asyncio.run(rank(fusion, "anna", "bert", "cleo"))
+    assert (anna.heard, bert, cleo.heard, calls) == (0, Failed("ZeroDivisionError"), 2, [3])
+
+
+def test_who_has_gone_takes_the_call_to_the_encoder_along(fusion: Fusion) -> None:
+    cancelled: list[bool] = []
+
+    async def read(asks: list[Ask]) -> None:
+        try:
+            await asyncio.sleep(SOON)
+        except asyncio.CancelledError:
+            cancelled.append(True)
+            raise
+
+    async def leave() -> None:
+        asked = asyncio.create_task(rank(fusion, "anna"))
+        await asyncio.sleep(0.05)
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+
+    encoder: Any = fusion._encoder
+    encoder.says = read
+    asyncio.run(leave())
+    assert cancelled == [True]
+
+
+def test_a_model_that_fusion_or_encoder_does_not_hold_is_said_to_be_missing(fusion: Fusion) -> None:
+    encoder: Any = fusion._encoder
+    encoder.says = lambda asks: asyncio.sleep(SOON)
+    began = time.monotonic()
+    assert asyncio.run(rank(fusion, "anna", model="two")) == [Missing("two")]
+    assert time.monotonic() - began < SOON / 2  # it does not wait for an encoder that is late
     encoder.says = lambda asks: [Missing("one") for _ in asks]
     assert asyncio.run(rank(fusion, "anna", "bert")) == [Missing("one")] * 2

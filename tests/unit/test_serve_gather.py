@@ -12,7 +12,7 @@ from ray.exceptions import RayActorError
 from ray.serve.exceptions import BackPressureError
 
 from serve_app.calls import Busy, Down, Late
-from serve_app.gather import TOGETHER, Gathered
+from serve_app.gather import KINDS, TOGETHER, Gathered, GatheredByKind
 
 
 class Part:
@@ -67,8 +67,8 @@ def test_few_do_not_wait_for_a_call_that_takes_long() -> None:
     assert run(work) < 0.3
 
 
-def test_whoever_comes_while_calls_are_under_way_waits_for_the_first_to_return() -> None:
-    """Clients that come one by one share calls, too: how many of them follows from how long a call takes."""
+def test_clients_that_come_one_by_one_share_calls() -> None:
+    """How many of them follows from how long a call takes."""
     part = Part(seconds=0.04)
 
     async def work() -> None:
@@ -108,6 +108,30 @@ def test_clients_that_ask_on_and_on_have_equal_shares_in_the_calls(clients: int,
 
     run(work)
     assert min(sizes[2 * calls : -calls]) >= clients // calls
+
+
+def test_requests_of_different_kinds_share_no_call_and_kinds_are_forgotten() -> None:
+    calls: list[tuple[int, list[int]]] = []
+
+    def make(kind: int) -> Callable[[list[int]], Awaitable[list[int]]]:
+        async def method(rows: list[int]) -> list[int]:
+            calls.append((kind, rows))
+            await asyncio.sleep(0.01)
+            return [kind + row for row in rows]
+
+        return method
+
+    async def work() -> None:
+        gathered = GatheredByKind(make, 1)
+        asked = [gathered.ask(100 * (n % 2), 1.0, n) for n in range(8)]
+        assert await asyncio.gather(*asked) == [100 * (n % 2) + n for n in range(8)]
+        assert calls == [(0, [0]), (100, [1]), (0, [2, 4, 6]), (100, [3, 5, 7])]
+        gathered.calls = 5
+        await asyncio.gather(*(gathered.ask(kind, 1.0, 0) for kind in range(1, 3 * KINDS)))  # all at work: none may be lost
+        await gathered.ask(-1, 1.0, 0)
+        assert len(gathered._kinds) == 1 and gathered._kinds[-1].calls == 5
+
+    run(work)
 
 
 def test_who_is_in_a_hurry_or_gone_does_not_hold_up_a_call() -> None:

@@ -53,18 +53,22 @@ def replica(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Replica[Counting
 def test_one_failing_request_is_answered_so_and_no_other(replica: Replica[Counting]) -> None:
     calls: list[list[int]] = []
 
-    async def work(model: str, rows: list[int]) -> list[str] | Missing:
+    async def work(rows: list[int]) -> list[str] | Missing:
         def told(part: Counting) -> list[str]:
             calls.append(rows)
             if 2 in rows:
                 raise ZeroDivisionError
             return [f"row {row}" for row in rows]
 
-        return await replica.ask(model, told)
+        return await replica.ask("one", told)
 
-    found = asyncio.run(replica.together(["one", "two", "one", "three", "one"], work))
-    assert found == ["row 0", "row 1", Failed("ZeroDivisionError"), Missing("three"), "row 4"]
-    assert calls == [[0, 2, 4], [0], [2], [4], [1]]
+    assert asyncio.run(replica.together([0, 2, 4], work)) == ["row 0", Failed("ZeroDivisionError"), "row 4"]
+    assert calls == [[0, 2, 4], [0], [2], [4]]
+
+    async def nowhere(rows: list[int]) -> list[str] | Missing:
+        return await replica.ask("three", lambda part: [])
+
+    assert asyncio.run(replica.together([0, 1], nowhere)) == [Missing("three")] * 2
 
 
 def test_a_store_that_is_away_costs_one_request_its_patience_and_is_found_again(replica: Replica[Counting]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +12,7 @@ from ray.serve.schema import ReplicaState
 
 from serve_app.app import options_of
 from serve_app.gateway import Gateway
-from serve_app.gather import Gathered
+from serve_app.gather import GatheredByKind
 from serve_app.settings import Scale, Settings
 
 
@@ -42,8 +41,7 @@ def test_what_is_not_said_of_a_part_stays_as_that_part_has_it() -> None:
 def test_calls_under_way_follow_the_replicas_that_run(monkeypatch: pytest.MonkeyPatch) -> None:
     async def method() -> None: ...
 
-    gateway: Any = SimpleNamespace(_rank=Gathered(method))
-    gateway._share_calls = partial(Gateway._share_calls, gateway)
+    gateway: Any = SimpleNamespace(_rank=GatheredByKind(lambda kind: method, 1))
     states = {ReplicaState.RUNNING: 4, ReplicaState.STARTING: 2}
     told = SimpleNamespace(applications={"shop": SimpleNamespace(deployments={"fusion": SimpleNamespace(replica_states=states)})})
     monkeypatch.setattr(serve, "get_replica_context", lambda: SimpleNamespace(app_name="shop"))

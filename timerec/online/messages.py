@@ -40,7 +40,7 @@ class Heard(NamedTuple):
     behind: bool = False  # the store could not be reached
 
 
-class Patience(NamedTuple):
+class Waits(NamedTuple):
     """How many seconds an answer waits for what it can do without."""
 
     encoder: float

@@ -25,7 +25,7 @@ POOL = 5  # times k: how many of the best a more diverse list is chosen from
 
 
 class Candidates(NamedTuple):
-    """Candidates and features of requests, as of one state: what is left to do knows nothing of the state any more."""
+    """Candidates and features of requests, as of one state: what is left to do reads nothing of it but names of items."""
 
     asks: Sequence[Ask]
     built: batch.Batch
