@@ -45,7 +45,7 @@ log = logging.getLogger("ray.serve")
 class Replica(Generic[T]):
     """A replica's models, its thread and its place in the store.
 
-    Everything that touches a model's state runs in the one thread: Serve runs requests on an event loop, which must not wait.
+    Everything that reads or changes what grows runs in the one thread: Serve runs requests on an event loop, which must not wait.
     Models are loaded in another one, so that answers go on meanwhile.
     """
 
