@@ -45,7 +45,10 @@ async def call(make: Callable[[], Any], seconds: float) -> Any:
             raise Late from None
         except BackPressureError:
             raise Busy from None
-        except GONE as error:
+        except (*GONE, asyncio.CancelledError) as error:  # a replica that ends may break off what it has in work
+            me = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and (me is None or me.cancelling()):  # who asked has gone
+                raise
             what = "given up" if last else "asked again of another"
             log.warning("a replica ended with a request in work (%s): %s", type(error).__name__, what)
     raise Down

@@ -34,7 +34,7 @@ class Fusion(Replica["Ranking"]):
         self._encoder = encoder
         # a table is as large as the catalogue: through Ray's object store, since a message between replicas has 4 MiB at most
         self._forecaster = forecaster.options(_by_reference=True)
-        # the network reads nothing that grows: it scores one batch while the kernel, without Python's lock, gathers the next
+        # the network reads nothing that changes: it scores one batch while the kernel, without Python's lock, gathers the next
         self._scoring = ThreadPoolExecutor(1, thread_name_prefix="timerec-scoring")
 
     def make(self, base: Base) -> Ranking:
@@ -81,19 +81,13 @@ class Fusion(Replica["Ranking"]):
 
     async def _hear(self, model: str, asks: list[Ask], seconds: float) -> list[Heard | None] | Missing:
         """What the encoder says of each request; None where it says nothing in so many seconds, and then an answer lacks it."""
-        nothing: list[Heard | None] = [None] * len(asks)
         try:
             found: list[Any] = await call(lambda: self._encoder.read.remote(model, asks), seconds)
         except (Late, Down, Busy):
-            return nothing
-        except asyncio.CancelledError:
-            me = asyncio.current_task()
-            if me is None or me.cancelling():  # who asked has gone
-                raise
-            return nothing  # a replica that ends has broken the call off
+            return [None] * len(asks)
         except Exception:
             log.exception("the answers go on without the encoder")
-            return nothing
+            return [None] * len(asks)
         missing = next((one for one in found if isinstance(one, Missing)), None)
         return missing or [None if isinstance(one, Failed) else one for one in found]
 

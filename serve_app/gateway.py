@@ -55,10 +55,15 @@ class NotHeld(Exception):
 
 
 class Kind(NamedTuple):
-    """Requests that share calls: nobody waits for another model's encoder, or lacks it since somebody else is in a hurry."""
+    """Requests that share calls: nobody waits for another model, or is cut short by who is in a far greater hurry."""
 
     model: str
-    hurry: int  # the power of two above the seconds that it waits for the encoder
+    patience: int  # class of the seconds that it waits for other parts, each four times as long as the one before
+
+    @classmethod
+    def of(cls, model: str, waits: Waits) -> Kind:
+        """The kind of a request."""
+        return cls(model, math.frexp(max(waits))[1] // 2)
 
 
 class Foretold(NamedTuple):
@@ -142,9 +147,10 @@ class Gateway(Calls):
         forecast = await self._reach(ask.at, model, until, degraded)
         left = until - time.monotonic()
         waits = Waits(encoder=min(self._patience.encoder, 0.6 * left), forecaster=min(self._patience.forecaster, 0.6 * left))
-        kind = Kind(model, math.frexp(waits.encoder)[1])
         try:
-            answer: Answer = _held(await self._rank.ask(kind, left, ask, forecast, waits, alone=_long(ask)))
+            if left <= 0:
+                raise Late
+            answer: Answer = _held(await self._rank.ask(Kind.of(model, waits), left, ask, forecast, waits, alone=_long(ask)))
         except Late:
             raise Problem(504, "no answer in time: ask again, or wait longer") from None
         except (Down, Busy):

@@ -10,7 +10,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from serve_app.calls import Busy, Down, Late, call
 
 TOGETHER = 16  # requests of one call
-KINDS = 32  # kinds of requests that are kept apart; with more, those of which none is asked are forgotten
+KINDS = 32  # kinds of requests with which those of which none is asked are forgotten
 WINDOW = 0.05  # seconds that a request waits at most for an earlier call to return
 
 

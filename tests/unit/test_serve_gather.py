@@ -18,7 +18,7 @@ from serve_app.gather import KINDS, TOGETHER, Gathered, GatheredByKind
 class Part:
     """Answers after a while with the sum of each row, and remembers its calls."""
 
-    def __init__(self, seconds: float = 0.02, faults: tuple[Exception, ...] = ()) -> None:
+    def __init__(self, seconds: float = 0.02, faults: tuple[BaseException, ...] = ()) -> None:
         self.calls: list[list[int]] = []
         self._seconds, self._faults = seconds, list(faults)
 
@@ -178,8 +178,9 @@ def test_who_waits_no_longer_takes_nothing_from_the_others() -> None:
     assert first == 0 and isinstance(late, Late) and others == [2, 3]
 
 
-def test_a_dead_replica_is_asked_once_more_for_all_of_a_call() -> None:
-    part = Part(faults=(RayActorError(),))
+@pytest.mark.parametrize("fault", [RayActorError(), asyncio.CancelledError()])
+def test_a_dead_replica_is_asked_once_more_for_all_of_a_call(fault: BaseException) -> None:
+    part = Part(faults=(fault,))
 
     async def work() -> list[int]:
         gathered = Gathered(part.add)

@@ -11,9 +11,10 @@ from ray import serve
 from ray.serve.schema import ReplicaState
 
 from serve_app.app import options_of
-from serve_app.gateway import Gateway
+from serve_app.gateway import Gateway, Kind
 from serve_app.gather import GatheredByKind
 from serve_app.settings import Scale, Settings
+from timerec.online.messages import Waits
 
 
 def test_a_part_that_scales_does_so_by_its_own_delays() -> None:
@@ -55,3 +56,11 @@ def test_calls_under_way_follow_the_replicas_that_run(monkeypatch: pytest.Monkey
     monkeypatch.setattr(serve, "status", lambda: told)
     asyncio.run(Gateway._count(gateway))
     assert gateway._rank.calls == 2
+
+
+def test_requests_of_one_model_and_of_like_patience_are_of_one_kind() -> None:
+    usual = Kind.of("one", Waits(1.0, 1.0))
+    assert usual == Kind.of("one", Waits(0.5, 0.6)) == Kind.of("one", Waits(0.1, 1.0))
+    assert usual not in (Kind.of("two", Waits(1.0, 1.0)), Kind.of("one", Waits(0.03, 0.03)))
+    kinds = {Kind.of("one", Waits(ms / 1000, ms / 1000)) for ms in range(1, 10_000)}
+    assert len(kinds) < 10

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from timerec.candidates.order import stride
 from timerec.candidates.pairs import Layout, Sources, Workspace, request, width
+from timerec.candidates.shared import MOMENTS, SHARES
 from timerec.candidates.window import fill
 from timerec.counters import before
 
@@ -49,7 +50,8 @@ def build(
     """
     if len(ws.fellow_near) < sources.log.n_users or len(ws.candidate_slot) < sources.log.n_items:
         raise ValueError("the workspace is of an earlier state of the log, which has grown: make a new one")
-    if layout.width != width(sources, ws):
+    attributes = ws.shared.rows.shape[1] - MOMENTS - SHARES
+    if layout.width != width(sources, ws) or attributes != 3 * sources.log.attribute_value.shape[1]:
         raise ValueError("the workspace or the log is not of the layout's kinds of events, attributes or forecasts")
     n = len(users)
     longest = capacity + int(np.diff(extra_start).max(initial=0))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from timerec.candidates import arrivals, context, fellows, habit, momentum, neighbours, order, similar, text
 from timerec.candidates.arrivals import Arrivals
 from timerec.candidates.memory import B0, COUNT, Memory, collect, forget, memory
-from timerec.candidates.shared import Shared, as_of, row_of, shared
+from timerec.candidates.shared import MOMENTS, SHARES, Shared, move_to, row_of, shared
 from timerec.candidates.similar import Similar
 from timerec.candidates.without import Offer
 from timerec.counters import before
@@ -126,8 +126,9 @@ def workspace(log: EventLog, kinds: int, room: tuple[int, int, int] | None = Non
 
 def width(sources: Sources, ws: Workspace) -> int:
     """Feature columns that `request` fills."""
-    fixed = NEIGHBOURS + VOTES + FELLOWS + TEXTS + HABITS + 2 * GROUPS
-    return fixed + 3 * ws.items.kind_count.shape[1] + ws.shared.rows.shape[1] + sources.forecast.values.shape[1]
+    told, attributes = ws.items.kind_count.shape[1], sources.log.attribute_value.shape[1]
+    fixed = NEIGHBOURS + VOTES + FELLOWS + TEXTS + HABITS + 2 * GROUPS + MOMENTS + SHARES
+    return fixed + 3 * (told + attributes) + sources.forecast.values.shape[1]
 
 
 @njit(cache=True)
@@ -234,7 +235,7 @@ def request(sources, ws, user, t, extra, items, features, best, request_context)
     text.profile(log, sources.vectors, begin, known, recent, centre, step)
     if not sources.offer.text:
         recent[:] = 0.0
-    as_of(log, t, ws.shared)
+    move_to(log, t, ws.shared)
     standard = _choose(sources, ws, own, touched, t, recent, items)
     count = standard
     for j in range(len(extra)):
@@ -245,7 +246,7 @@ def request(sources, ws, user, t, extra, items, features, best, request_context)
     for c in range(count):
         item = items[c]
         row = features[c]
-        same = row_of(log, item, t, ws.shared)
+        same = row_of(log, item, ws.shared)
         n, gap = ws.shared.known[same], ws.shared.gap[same]
         a = 0
         neighbours.features(ws.near[item], np.log1p(n), row[a : a + NEIGHBOURS])

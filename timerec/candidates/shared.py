@@ -16,7 +16,7 @@ from timerec.counters import before
 from timerec.eventlog import TOP, EventLog
 
 ROOM = 8192  # items that are remembered at most
-MOMENTS, SHARES = len(momentum.ITEM_FEATURES), len(momentum.CATEGORY_FEATURES)
+MOMENTS, SHARES = len(momentum.ITEM_FEATURES), momentum.CATEGORY_SHARES
 
 
 class Shared(NamedTuple):
@@ -52,10 +52,11 @@ def shared(log: EventLog, n_items: int, n_categories: int) -> Shared:
 
 
 @njit(cache=True)
-def as_of(log, t, shared):
-    """Keep what is remembered where it is of this moment and of all events that the log has by now; else forget it."""
+def move_to(log, t, shared):
+    """Make t, unix seconds, the moment of `shared`: what is of another one, or of fewer events of the log, is forgotten."""
     if shared.key[0] == t and shared.key[1] == log.tape_size[0]:
         return
+    shared.key[0] = -1
     _forget_items(shared)
     for k in range(shared.sizes[1]):
         shared.category_slot[shared.categories[k]] = -1
@@ -66,17 +67,14 @@ def as_of(log, t, shared):
 
 
 @njit(cache=True)
-def row_of(log, item, t, shared):
-    """Row of an item in `shared.rows`; it may be overwritten when another item is asked for."""
+def row_of(log, item, shared):
+    """Row of an item in `shared.rows` at the moment of `move_to`; it may be overwritten when another item is asked for."""
     row = shared.item_slot[item]
     if row >= 0:
         return row
     if shared.sizes[0] == len(shared.items):
         _forget_items(shared)
-    row = shared.sizes[0]
-    shared.sizes[0] += 1
-    shared.item_slot[item] = row
-    shared.items[row] = item
+    row, t = shared.sizes[0], shared.key[0]
     known = before(log.occurrence_time, log.item_start[item], log.item_size[item], t)
     shared.known[row] = known
     shared.gap[row] = momentum.repeat_gap(log, item, known)
@@ -84,6 +82,9 @@ def row_of(log, item, t, shared):
     momentum.item_features(log, item, known, t, shared.overall, shared.scratch, out[:MOMENTS])
     out[MOMENTS : MOMENTS + SHARES] = _shares_of(log, log.item_category[item], t, shared)
     momentum.attribute_features(log, item, t, out[MOMENTS + SHARES :])
+    shared.item_slot[item] = row
+    shared.items[row] = item
+    shared.sizes[0] += 1
     return row
 
 
@@ -93,10 +94,10 @@ def _shares_of(log, category, t, shared):
     row = shared.category_slot[category]
     if row < 0:
         row = shared.sizes[1]
-        shared.sizes[1] += 1
+        momentum.category_features(log, category, t, shared.overall, shared.scratch, shared.shares[row])
         shared.category_slot[category] = row
         shared.categories[row] = category
-        momentum.category_features(log, category, t, shared.overall, shared.scratch, shared.shares[row])
+        shared.sizes[1] += 1
     return shared.shares[row]
 
 
