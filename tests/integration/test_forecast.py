@@ -81,6 +81,7 @@ def test_a_classical_method_is_rolled_and_applied(ray_local: None, prepared: Pat
     assert apply(tmp_path, prepared).values.tobytes() == features.values.tobytes()
 
 
+@pytest.mark.slow
 def test_auto_takes_the_best_before_the_cut(ray_local: None, prepared: Path, tmp_path: Path) -> None:
     config = CONFIG.model_copy(update={"kind": "auto"})
     metrics = forecast(prepared, tmp_path, config, ONE, fit_until=CUT * WEEK)
@@ -108,6 +109,7 @@ def test_one_worker_two_workers_and_no_ray_reach_the_same_loss(ray_local: None, 
     assert max(best) < 1.05 * min(best)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_replaced_and_a_finished_run_is_not_repeated(ray_local: None, tmp_path: Path) -> None:
     series = waves(400)
     config = ForecasterConfig(hidden=64, epochs=16, batch_size=16, horizons=2)
