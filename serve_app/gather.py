@@ -116,7 +116,7 @@ class Gathered:
         left = max(one.until for one in group) - asyncio.get_running_loop().time()
         try:
             answers = await call(lambda: self._method(*columns), left)
-        except asyncio.CancelledError:  # of the call, or of this task when the gateway ends: nobody may wait for ever
+        except asyncio.CancelledError:  # when the gateway ends: nobody may wait for ever
             _fail(group, Down())
         except Exception as error:
             _fail(group, error)
