@@ -36,11 +36,12 @@ async def call(make: Callable[[], Any], seconds: float) -> Any:
         Down: the second replica died, too, or there is none.
         Busy: the part answers that its queue is full.
     """
-    until = asyncio.get_running_loop().time() + seconds
+    loop = asyncio.get_running_loop()
+    until = loop.time() + seconds
     for last in (False, True):
-        left = until - asyncio.get_running_loop().time()
         try:
-            return await asyncio.wait_for(_await(make()), max(left, 0.001))
+            async with asyncio.timeout_at(max(until, loop.time() + 0.001)):  # wait_for makes a task of it, which takes longer
+                return await make()
         except TimeoutError:
             raise Late from None
         except BackPressureError:
@@ -52,7 +53,3 @@ async def call(make: Callable[[], Any], seconds: float) -> Any:
             what = "given up" if last else "asked again of another"
             log.warning("a replica ended with a request in work (%s): %s", type(error).__name__, what)
     raise Down
-
-
-async def _await(response: Any) -> Any:
-    return await response

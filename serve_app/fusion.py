@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from ray.serve.handle import DeploymentHandle
@@ -16,7 +16,8 @@ from serve_app.replica import Replica, log
 from timerec.online.messages import Answer, Ask, Heard, Waits
 
 if TYPE_CHECKING:
-    from serve_app.ranking import Ranking
+    from serve_app.ranking import Found, Ranking
+    from timerec.model import Begun
     from timerec.online.base import Base
 
 FETCHING = 5.0  # seconds that a table may take to come
@@ -68,16 +69,20 @@ class Fusion(Replica["Ranking"]):
     async def _rank(
         self, model: str, asks: list[Ask], rows: list[int], hearing: asyncio.Task[list[Heard | None] | Missing]
     ) -> list[Answer] | Missing:
-        found = await self.ask(model, lambda part: (part, *part.candidates([asks[row] for row in rows], self.behind)))
-        if isinstance(found, Missing):
-            return found
+        def gather(part: Ranking) -> tuple[Ranking, Found, Future[Begun]]:
+            found = part.candidates([asks[row] for row in rows], self.behind)
+            return part, found, self._scoring.submit(part.begin, found)
+
+        gathered = await self.ask(model, gather)
+        if isinstance(gathered, Missing):
+            return gathered
         heard = await hearing
         if isinstance(heard, Missing):
             return heard
-        part, candidates, told = found
-        return await asyncio.get_running_loop().run_in_executor(
-            self._scoring, part.answer, candidates, [heard[row] for row in rows], told
-        )
+        part, found, begun = gathered
+        said = [heard[row] for row in rows]
+        # its thread takes one work after the other: what was begun is there by then
+        return await asyncio.wrap_future(self._scoring.submit(lambda: part.answer(found, begun.result(), said)))
 
     async def _hear(self, model: str, asks: list[Ask], seconds: float) -> list[Heard | None] | Missing:
         """What the encoder says of each request; None where it says nothing in so many seconds, and then an answer lacks it."""

@@ -5,15 +5,23 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from timerec.candidates.pairs import ForecastTable
+from timerec.model import Begun
 from timerec.online.base import Base
 from timerec.online.live import LiveState, warm
 from timerec.online.messages import Answer, Ask, Heard
 from timerec.online.ranker import Candidates, Ranker
 from timerec.online.similar import Likeness
 from timerec.store.events import Stored
+
+
+class Found(NamedTuple):
+    """Candidates of requests, and what their answers say of the state that these are of."""
+
+    candidates: Candidates
+    told: dict[str, Any]
 
 
 class Ranking:
@@ -41,13 +49,17 @@ class Ranking:
         """Take the next events."""
         self.state.take(stored)
 
-    def candidates(self, asks: list[Ask], behind: bool) -> tuple[Candidates, dict[str, Any]]:
-        """Candidates of requests, and what their answers say of the state that these are of."""
-        return self.ranker.candidates(asks), {"behind": behind, "model": self.digest, "forecast": self.forecast}
+    def candidates(self, asks: list[Ask], behind: bool) -> Found:
+        """Find candidates; `behind` says whether events are missing in the state."""
+        return Found(self.ranker.candidates(asks), {"behind": behind, "model": self.digest, "forecast": self.forecast})
 
-    def answer(self, found: Candidates, heard: list[Heard | None], told: dict[str, Any]) -> list[Answer]:
-        """Answer requests whose candidates are found; it may run in another thread than the rest."""
-        answers = [answer._replace(**told) for answer in self.ranker.score(found, heard)]
+    def begin(self, found: Found) -> Begun:
+        """Score candidates as far as it goes without the encoder; this and `answer` may run in another thread than the rest."""
+        return self.ranker.begin(found.candidates)
+
+    def answer(self, found: Found, begun: Begun, heard: list[Heard | None]) -> list[Answer]:
+        """Answer the requests."""
+        answers = [answer._replace(**found.told) for answer in self.ranker.score(found.candidates, begun, heard)]
         return [
             answer._replace(heard=one.seq, behind=answer.behind or one.behind) if one else answer
             for answer, one in zip(answers, heard, strict=True)

@@ -16,6 +16,7 @@ from timerec.candidates.without import dropped, dropped_context
 from timerec.config import FusionConfig
 from timerec.encoder.history import HistoryEncoder
 from timerec.fusion.explain import shapley
+from timerec.fusion.folded import Folded, fold
 from timerec.fusion.fuse import GROUPS, Fusion
 from timerec.fusion.head import DenseHead
 from timerec.fusion.standardise import LIMIT, Standardise
@@ -47,6 +48,17 @@ class Read(NamedTuple):
     user: Tensor  # [B, width] state of the user
     events: Tensor  # [B, L, width] keys of the latest events
     taken: Tensor  # bool [B, L], False where padded; without any event nothing matches
+
+
+class Begun(NamedTuple):
+    """B requests as far as they can be scored before their histories are read."""
+
+    x: Inputs
+    context: Tensor  # [B, G] standardised
+    views: Tensor  # [B, C, 3, F]
+    item: Tensor  # [B, C, width]
+    asked: Tensor  # [B, heads, width / heads, C] what each head asks of the histories
+    joined: Tensor | None  # [B, C, hidden + 1] as `Folded` begins it, where the projections are folded
 
 
 def inputs(batch: Batch) -> Inputs:
@@ -138,6 +150,7 @@ class JointModel(nn.Module):
         for name in ("text", "category", "identity"):
             self.register_buffer(name, torch.empty(0), persistent=False)
         self.vectors: Tensor | None = None  # of the whole catalogue, where `remember` was called
+        self.folded: Folded | None = None  # there, too, and where the fusion concatenates
 
     def attach(self, text: NDArray[np.float32], category: NDArray[np.int64], identity: NDArray[np.int64]) -> None:
         """Give the model the catalogue it works on.
@@ -150,14 +163,18 @@ class JointModel(nn.Module):
         self.text = torch.as_tensor(np.ascontiguousarray(text), device=device)
         self.category = torch.as_tensor(np.array(category) * ("category" not in self.without), device=device)
         self.identity = torch.as_tensor(np.array(identity), device=device)
-        self.vectors = None
+        self.vectors, self.folded = None, None
 
     @torch.inference_mode()
     def remember(self) -> None:
-        """Compute the vectors of the whole catalogue once, and let the texts go: for scoring only, until the next `attach`."""
+        """Get ready for scoring only, until the next `attach`: the vectors of the whole catalogue are computed, the texts let go,
+        and the projections of the groups folded into one.
+        """
         items = torch.arange(len(self.category), device=self.category.device)
         self.vectors = torch.cat([self.item_vectors(part) for part in items.split(REMEMBERED)])
         self.text = self.text.new_empty(0, self.text.shape[-1])  # a slice would keep all of them
+        if self.fusion.kind == "concat":
+            self.folded = fold(self.fusion, self.spans, self.kept)
 
     def fit_scales(self, x: Inputs) -> None:
         """Measure the scales of features and context on a sample of training requests."""
@@ -187,22 +204,24 @@ class JointModel(nn.Module):
                 they take the place of the attached vectors.
             read: what `read` found elsewhere; without it the histories of `x` are read.
         """
-        views = self.standardise(x.features, x.best)
         context = self._context(x.context)
-        if self.shape.dropped:
-            views = tuple(view * self.kept for view in views)
-        result = {}
-        for name, span in self.spans.items():
-            parts = [view[..., span] for view in views]
-            result[name] = torch.cat([*parts, self._matches(x, context, live, read)] if name == "taste" else parts, -1)
-        result["context"] = context[:, None, :]
-        return result
+        return self._grouped(self.standardise(x.features, x.best), self._matches(x, context, live, read), context)
 
-    def forward(self, x: Inputs, live: tuple[Tensor, Tensor] | None = None, read: Read | None = None) -> Tensor:
+    def forward(self, x: Inputs, live: tuple[Tensor, Tensor] | None = None) -> Tensor:
         """Scores [B, C]; padded places are -inf."""
-        groups = self.groups(x, live, read)
-        scores = self.head(*self.fusion.join(*self.fusion.parts(groups), groups["context"]))
-        return scores.float().masked_fill(~x.mask, -torch.inf)
+        return self._score(x, *self._join(self.groups(x, live)))
+
+    def begin(self, x: Inputs) -> Begun:
+        """The part of the scores that needs no histories, and so need not wait for who reads them."""
+        context, views, item = self._context(x.context), self.standardise(x.features, x.best), self._vectors_of(x.items, None)
+        return Begun(x, context, views, item, self._asked(item), self.folded and self.folded.begin(views, context))
+
+    def finish(self, begun: Begun, read: Read) -> Tensor:
+        """Scores [B, C] as `forward` gives them, of histories that were read elsewhere."""
+        matches = self._near(begun.item, begun.asked, read)
+        if self.folded is not None and begun.joined is not None:
+            return self._score(begun.x, *self.folded.finish(begun.joined, matches))
+        return self._score(begun.x, *self._join(self._grouped(begun.views, matches, begun.context)))
 
     def explain(self, x: Inputs, read: Read | None = None) -> tuple[dict[str, Tensor], Tensor]:
         """Shapley values [B, C] of taste, momentum, habit and context, and the baseline [B, C]: they sum to the score."""
@@ -218,6 +237,22 @@ class JointModel(nn.Module):
         """What stands for `requests` histories that could not be read: no candidate matches."""
         zero = self.fusion.bias.new_zeros(requests, 1, self.width)
         return Read(zero[:, 0], zero, zero[..., 0] > 0)
+
+    def _grouped(self, views: Tensor, matches: Tensor, context: Tensor) -> dict[str, Tensor]:
+        """Inputs of each group: of views [B, C, 3, F], matches [B, C, 1 + heads] and contexts [B, G]."""
+        if self.shape.dropped:
+            views = views * self.kept
+        result = {name: views[..., span].flatten(2) for name, span in self.spans.items()}
+        result["taste"] = torch.cat([result["taste"], matches], -1)
+        result["context"] = context[:, None, :]
+        return result
+
+    def _join(self, groups: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        return self.fusion.join(*self.fusion.parts(groups), groups["context"])
+
+    def _score(self, x: Inputs, joined: Tensor, straight: Tensor) -> Tensor:
+        scores: Tensor = self.head(joined, straight)
+        return scores.float().masked_fill(~x.mask, -torch.inf)
 
     def _context(self, context: Tensor) -> Tensor:
         return ((context - self.context_mean) / self.context_scale).clamp(-LIMIT, LIMIT) * self.kept_context
@@ -235,9 +270,17 @@ class JointModel(nn.Module):
         item = vectors[:, : x.items.shape[1]]
         if read is None:
             read = self._read(vectors[:, x.items.shape[1] :], x.gaps, x.values, x.history >= 0, context)
+        return self._near(item, self._asked(item), read)
+
+    def _asked(self, item: Tensor) -> Tensor:
+        return self.query(item).unflatten(-1, (self.heads, -1)).permute(0, 2, 3, 1)
+
+    def _near(self, item: Tensor, asked: Tensor, read: Read) -> Tensor:
+        """`_matches`, of item vectors, what they ask, and what they are matched with."""
+        if "sequence" in self.without:
+            return item.new_zeros(*item.shape[:2], 1 + self.heads)
         dot = (item @ read.user[:, :, None]) / self.width**0.5
         size = self.width // self.heads
-        asked = self.query(item).unflatten(-1, (self.heads, size)).permute(0, 2, 3, 1)
         keys = (read.events / size**0.5).unflatten(-1, (self.heads, size)).transpose(1, 2)
         padded = ~read.taken[:, None, :, None] * -1e4
         near = keys @ asked + padded  # [B, heads, L, C]: candidates last, along which the processor adds and compares quickly

@@ -139,10 +139,11 @@ def test_what_happens_between_candidates_and_score_is_in_no_answer(own):
     ]
     expected = system.answer(asks)
     found, heard = system.ranker.candidates(asks), system.reader.read(asks)
+    begun = system.ranker.begin(found)
     events = [Event(str(n), "1003", f"new {n}", END - 9, "buy", 1.0) for n in range(100)]  # more items than there is room for
     system.take([Stored(seq, event, 0.0) for seq, event in enumerate(events, 1)])
     system.ranker.candidates([Ask(None, END, history=(Seen("105", END - 5, "buy", 1.0),))])  # another guest in the same place
-    assert system.ranker.score(found, heard) == expected
+    assert system.ranker.score(found, begun, heard) == expected
     (now,) = system.answer([asks[0]])
     assert now.seq == 100 and now.items != expected[0].items
 

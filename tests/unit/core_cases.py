@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -133,13 +134,13 @@ def build_batch(sources: Sources, names: Layout, users, times, extras=None, hist
     )  # fmt: skip
 
 
-def joint_model(log: EventLog, kind: str = "concat", seed: int = 0) -> JointModel:
+def joint_model(log: EventLog, kind: str = "concat", seed: int = 0, without: Sequence[str] = ()) -> JointModel:
     """A model with random weights, also where training starts from zeros."""
     import torch
 
     torch.manual_seed(seed)
     items = log.n_items
-    config = FusionConfig(kind=kind, width=8, hidden=16, history=10, heads=2)
+    config = FusionConfig(kind=kind, width=8, hidden=16, history=10, heads=2, without=list(without))
     model = JointModel(Shape.of(config, layout_of(log), 6, CATEGORIES, items)).eval()
     with torch.no_grad():
         for parameter in model.parameters():

@@ -115,7 +115,7 @@ def test_features_are_centred_and_compared_with_the_best_of_the_requests_own():
     scale = Standardise(3)
     best = features.masked_fill(~standard[..., None], -torch.inf).amax(1)
     scale.fit(features, mask, best)
-    level, distance, _ = scale(features, best)
+    level, distance, _ = scale(features, best).unbind(2)
     torch.testing.assert_close(level[mask].mean(0), torch.zeros(3), atol=1e-5, rtol=0)
     torch.testing.assert_close(level[mask].std(0), torch.ones(3), atol=2e-2, rtol=0)
     torch.testing.assert_close(distance[mask].mean(0), torch.zeros(3), atol=1e-5, rtol=0)
@@ -124,8 +124,9 @@ def test_features_are_centred_and_compared_with_the_best_of_the_requests_own():
             highest = level[b, : int(standard[b].sum())].max(0).values
             raw = (level[b, c] - highest - scale.distance_mean) / scale.distance_scale
             torch.testing.assert_close(distance[b, c], raw.clamp(-LIMIT, LIMIT), atol=1e-5, rtol=1e-5)
-    assert scale(features * 1e6, best * 1e6)[0].abs().max() == LIMIT
-    _, without, _ = scale(features, torch.full((4, 3), -torch.inf))  # no candidates of its own: as if the best were the least
+    assert scale(features * 1e6, best * 1e6)[:, :, 0].abs().max() == LIMIT
+    # no candidates of its own: as if the best were the least
+    _, without, _ = scale(features, torch.full((4, 3), -torch.inf)).unbind(2)
     torch.testing.assert_close(without, ((level + LIMIT - scale.distance_mean) / scale.distance_scale).clamp(-LIMIT, LIMIT))
 
 
@@ -136,7 +137,7 @@ def test_places_tell_the_share_of_training_candidates_below():
     scale = Standardise(3)
     best = features.amax(1)
     scale.fit(features, mask, best)
-    place = scale(features, best)[2]
+    place = scale(features, best)[:, :, 2]
     skewed = place[..., 0].flatten()
     share = features[..., 0].flatten().argsort().argsort() / 2000
     assert (
@@ -148,7 +149,7 @@ def test_places_tell_the_share_of_training_candidates_below():
     assert float(apart) == pytest.approx(UNIFORM / BINS)
     assert not place[..., 2].any()  # a feature that never differs says nothing
     far = torch.tensor([[[-1e9, -1e9, -1e9], [1e9, 1e9, 1e9]]])
-    outside = scale(far, far[:, 1])[2]
+    outside = scale(far, far[:, 1])[:, :, 2]
     torch.testing.assert_close(outside[0, :, 0], torch.tensor([skewed.min(), skewed.max()]))
 
 
@@ -157,7 +158,7 @@ def test_places_of_all_thirds_are_the_definition_in_plain_words():
     features = torch.randn(6, 9, 4).round(decimals=1)
     scale = Standardise(4)
     scale.fit(features, torch.ones(6, 9, dtype=torch.bool), features.amax(1))
-    place = scale(features, features.amax(1))[2]
+    place = scale(features, features.amax(1))[:, :, 2]
     for f in range(4):
         edges = scale.quantiles[f]
         for b in range(6):
@@ -183,11 +184,10 @@ def test_the_pass_of_the_processor_gives_what_tensors_give_to_the_last_bit():
     best[2] = -torch.inf
     asked[3, 4], best[5, 6] = torch.nan, torch.nan  # a fault upstream stays one
     found = scale(asked, best)
-    assert found[2][3, 4].isnan().all()
-    for one, other in zip(found, scale._on_tensors(asked, best), strict=True):
-        torch.testing.assert_close(one, other, rtol=0, atol=0, equal_nan=True)
+    assert found[3, 4, 2].isnan().all()
+    torch.testing.assert_close(found, scale._on_tensors(asked, best), rtol=0, atol=0, equal_nan=True)
     turned = asked.transpose(0, 1).contiguous().transpose(0, 1)  # not in the order of its indices
-    torch.testing.assert_close(scale(turned, best)[2], found[2], rtol=0, atol=0, equal_nan=True)
+    torch.testing.assert_close(scale(turned, best), found, rtol=0, atol=0, equal_nan=True)
     for given in ((asked, best[:3]), (asked[..., :9], best[:, :9])):
         with pytest.raises(ValueError, match="30 columns"):
             scale(*given)

@@ -32,16 +32,22 @@ class Part:
 
     def __init__(self) -> None:
         self.gathered: Callable[[], None] = lambda: None
+        self.begun: Callable[[], None] = lambda: None
         self.scored: Callable[[], None] = lambda: None
 
     def take(self, stored: Sequence[Stored]) -> None: ...
 
-    def candidates(self, asks: list[Ask], behind: bool) -> tuple[list[str | None], dict[str, Any]]:
+    def candidates(self, asks: list[Ask], behind: bool) -> list[str | None]:
         self.gathered()
-        return [ask.user_id for ask in asks], {"behind": behind}
+        return [ask.user_id for ask in asks]
 
-    def answer(self, found: list[str | None], heard: list[Heard | None], told: dict[str, Any]) -> list[Answer]:
+    def begin(self, found: list[str | None]) -> int:
+        self.begun()
+        return len(found)
+
+    def answer(self, found: list[str | None], begun: int, heard: list[Heard | None]) -> list[Answer]:
         self.scored()
+        assert begun == len(found)
         return [Answer([{"item_id": name}], True, 0, one.seq if one else None) for name, one in zip(found, heard, strict=True)]
 
 
@@ -76,23 +82,32 @@ def rank(fusion: Fusion, *users: str, model: str = "one", seconds: float = SOON)
     return fusion.rank(model, [Ask(user, 9) for user in users], [(0, 0)] * n, [Waits(seconds, seconds)] * n)
 
 
-def test_candidates_are_gathered_while_the_encoder_reads(fusion: Fusion) -> None:
+def test_candidates_are_gathered_and_begun_to_be_scored_while_the_encoder_reads(fusion: Fusion) -> None:
     part: Any = fusion._parts["one"]
     encoder: Any = fusion._encoder
-    gathering, reading, beside = threading.Event(), threading.Event(), []
+    begun, reading, beside = threading.Event(), threading.Event(), []
 
     async def read(asks: list[Ask]) -> list[Heard]:
         reading.set()
-        beside.append(await asyncio.to_thread(gathering.wait, SOON))
+        beside.append(await asyncio.to_thread(begun.wait, SOON))
         return [heard(7) for _ in asks]
 
-    def gathered() -> None:
-        gathering.set()
-        beside.append(reading.wait(SOON))
-
-    encoder.says, part.gathered = read, gathered
+    encoder.says, part.gathered, part.begun = read, lambda: beside.append(reading.wait(SOON)), begun.set
     (answer,) = asyncio.run(rank(fusion, "anna"))
     assert beside == [True, True] and (answer.items, answer.heard) == ([{"item_id": "anna"}], 7)
+
+
+def test_what_fails_to_begin_fails_by_itself(fusion: Fusion) -> None:
+    part: Any = fusion._parts["one"]
+
+    def begin(found: list[str | None]) -> int:
+        if "bert" in found:
+            raise ValueError("cannot be scored")
+        return len(found)
+
+    part.begin = begin
+    anna, bert = asyncio.run(rank(fusion, "anna", "bert"))
+    assert anna.items == [{"item_id": "anna"}] and bert == Failed("ValueError")
 
 
 def test_one_batch_is_scored_while_the_next_is_gathered(fusion: Fusion) -> None:

@@ -60,8 +60,8 @@ class Standardise(nn.Module):
         self.place_mean.zero_()
         self.place_mean.copy_(self._places(some[:, None])[:, 0].mean(0) / UNIFORM)
 
-    def forward(self, features: Tensor, best: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Levels, distances to the best, and places, each [B, C, F].
+    def forward(self, features: Tensor, best: Tensor) -> Tensor:
+        """Levels, distances to the best, and places: [B, C, 3, F].
 
         Args:
             features: [B, C, F].
@@ -76,19 +76,19 @@ class Standardise(nn.Module):
         one_pass = features.device.type == "cpu" and not features.requires_grad
         return self._on_processor(features, best) if one_pass else self._on_tensors(features, best)
 
-    def _on_processor(self, features: Tensor, best: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        level, distance, place = (torch.empty(features.shape) for _ in range(3))
+    def _on_processor(self, features: Tensor, best: Tensor) -> Tensor:
+        out = torch.empty(*features.shape[:2], 3, features.shape[2])
         given = (
             features.contiguous(), best.contiguous(), self.mean, self.scale, self.distance_mean, self.distance_scale,
-            self.quantiles, self.below, self.place_mean, level, distance, place,
+            self.quantiles, self.below, self.place_mean, out,
         )  # fmt: skip
         views.views(*(tensor.numpy() for tensor in given))
-        return level, distance, place
+        return out
 
-    def _on_tensors(self, features: Tensor, best: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _on_tensors(self, features: Tensor, best: Tensor) -> Tensor:
         level, distance = self._level_and_distance(features, best)
         distance = distance.sub_(self.distance_mean).div_(self.distance_scale).clamp_(-LIMIT, LIMIT)
-        return level, distance, self._places(features)
+        return torch.stack([level, distance, self._places(features)], 2)
 
     def _level_and_distance(self, features: Tensor, best: Tensor) -> tuple[Tensor, Tensor]:
         level = torch.sub(features, self.mean).div_(self.scale).clamp_(-LIMIT, LIMIT)

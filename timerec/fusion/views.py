@@ -23,9 +23,9 @@ def _limited(value):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def views(
-    features, best, mean, scale, distance_mean, distance_scale, quantiles, below, place_mean, levels, distances, places
+    features, best, mean, scale, distance_mean, distance_scale, quantiles, below, place_mean, out
 ):  # fmt: skip
-    """Fill levels, distances and places, float32 [B, C, F] each, of features [B, C, F] with the best ones [B, F].
+    """Fill `out`, float32 [B, C, 3, F], with levels, distances and places of features [B, C, F] with the best ones [B, F].
 
     Args:
         quantiles, below: [F, BINS + 1], all others [F]; the buffers of `Standardise`.
@@ -47,7 +47,7 @@ def views(
         for f in range(width):
             highest[f] = _limited((best[r, f] - mean[f]) / scale[f])
         for c in range(candidates):
-            row, level, distance, place = features[r, c], levels[r, c], distances[r, c], places[r, c]
+            row, level, distance, place = features[r, c], out[r, c, 0], out[r, c, 1], out[r, c, 2]
             for f in range(width):
                 level[f] = _limited((row[f] - mean[f]) / scale[f])
             for f in range(width):

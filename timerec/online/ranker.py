@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from timerec.candidates import batch
 from timerec.counters import before, values
 from timerec.fusion.fuse import GROUPS
-from timerec.model import JointModel, Read, inputs
+from timerec.model import Begun, JointModel, Read, inputs
 from timerec.online.diversity import diversify
 from timerec.online.live import LiveState
 from timerec.online.messages import Answer, Ask, Heard
@@ -58,7 +58,8 @@ class Ranker:
         Args:
             heard: what the encoder says of each; None where it says nothing, and then the score lacks that term.
         """
-        return self.score(self.candidates(asks), heard)
+        found = self.candidates(asks)
+        return self.score(found, self.begin(found), heard)
 
     def candidates(self, asks: Sequence[Ask]) -> Candidates:
         """The part of `rank` that needs the state, and not yet the encoder."""
@@ -80,15 +81,18 @@ class Ranker:
         )
 
     @torch.inference_mode()
-    def score(self, found: Candidates, heard: Sequence[Heard | None]) -> list[Answer]:
-        """The other part of `rank`: the network, and the best of its scores. It may run beside the next `candidates`."""
-        built = found.built
-        x = inputs(built._replace(items=np.minimum(built.items, self._stranger)))
-        read = self._gather(heard)
-        scores = self._model(x, read=read).cpu().numpy()
+    def begin(self, found: Candidates) -> Begun:
+        """The network as far as it needs no encoder. It may run beside the next `candidates`, as `score` may."""
+        return self._model.begin(inputs(found.built._replace(items=np.minimum(found.built.items, self._stranger))))
+
+    @torch.inference_mode()
+    def score(self, found: Candidates, begun: Begun, heard: Sequence[Heard | None]) -> list[Answer]:
+        """The rest of the network, and the best of its scores."""
+        built, read = found.built, self._gather(heard)
+        scores = self._model.finish(begun, read).cpu().numpy()
         parts: dict[str, NDArray[np.float32]] = {}
         if any(ask.explain for ask in found.asks):
-            values_of, baseline = self._model.explain(x, read)
+            values_of, baseline = self._model.explain(begun.x, read)
             parts = {name: value.cpu().numpy() for name, value in values_of.items()} | {"baseline": baseline.cpu().numpy()}
         answers = []
         for row, ask in enumerate(found.asks):
