@@ -4,6 +4,8 @@
 """
 
 import json
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from timerec.schema import Prepared
 from timerec.store.open import open_store
 
 SERVICER = "serve_app.timerec_pb2_grpc.add_TimerecServicer_to_server"
+CONTROLLER = ("SERVE_CONTROLLER_ACTOR", "serve")  # name and namespace; by others it would only be waited for longer
 QUEUED = 512  # requests that one caller lets wait for a part; more are refused at once
 
 
@@ -71,8 +74,23 @@ def start(settings: Settings, host: str, port: int, grpc_port: int | None = None
     graph = build(settings)
     # its description is not told without a key, as that of HTTP is not
     grpc = {"port": grpc_port, "grpc_servicer_functions": [SERVICER], "enable_reflection": False} if grpc_port else None
-    serve.start(http_options={"host": host, "port": port}, grpc_options=grpc, logging_config={"log_level": "WARNING"})
-    serve.run(graph, name="timerec", route_prefix="/")
+    with ThreadPoolExecutor(1) as beside:  # it returns when the proxies listen: replicas are started meanwhile
+        http = {"host": host, "port": port}
+        proxies = beside.submit(serve.start, http_options=http, grpc_options=grpc, logging_config={"log_level": "WARNING"})
+        _wait_for_controller(proxies)
+        serve.run(graph, name="timerec", route_prefix="/")
+        proxies.result()
+
+
+def _wait_for_controller(starting: Future[None]) -> None:
+    """Until Serve's controller has its name, so that nothing else starts another one."""
+    while not starting.done():
+        try:
+            ray.get_actor(*CONTROLLER)
+            return
+        except ValueError:
+            time.sleep(0.05)
+    starting.result()
 
 
 def options_of(scale: Scale) -> dict[str, Any]:
