@@ -22,7 +22,7 @@ from timerec.schema import Prepared
 from timerec.store.open import open_store
 
 SERVICER = "serve_app.timerec_pb2_grpc.add_TimerecServicer_to_server"
-CONTROLLER = ("SERVE_CONTROLLER_ACTOR", "serve")  # name and namespace; by others it would only be waited for longer
+CONTROLLER = ("SERVE_CONTROLLER_ACTOR", "serve")  # Serve's name for it; by another one replicas would only start later
 QUEUED = 512  # requests that one caller lets wait for a part; more are refused at once
 
 
@@ -74,11 +74,15 @@ def start(settings: Settings, host: str, port: int, grpc_port: int | None = None
     graph = build(settings)
     # its description is not told without a key, as that of HTTP is not
     grpc = {"port": grpc_port, "grpc_servicer_functions": [SERVICER], "enable_reflection": False} if grpc_port else None
-    with ThreadPoolExecutor(1) as beside:  # it returns when the proxies listen: replicas are started meanwhile
+    with ThreadPoolExecutor(1) as beside:  # whose end is waited for: it must not find Ray shut down, and start another one
         http = {"host": host, "port": port}
         proxies = beside.submit(serve.start, http_options=http, grpc_options=grpc, logging_config={"log_level": "WARNING"})
         _wait_for_controller(proxies)
-        serve.run(graph, name="timerec", route_prefix="/")
+        try:
+            serve.run(graph, name="timerec", route_prefix="/")  # `proxies` is done when they listen: replicas start meanwhile
+        except Exception:
+            proxies.result()  # a proxy that failed is the cause, and told
+            raise
         proxies.result()
 
 

@@ -36,19 +36,20 @@ async def call(make: Callable[[], Any], seconds: float) -> Any:
         Down: the second replica died, too, or there is none.
         Busy: the part answers that its queue is full.
     """
-    loop = asyncio.get_running_loop()
+    loop, me = asyncio.get_running_loop(), asyncio.current_task()
     until = loop.time() + seconds
     for last in (False, True):
         try:
-            async with asyncio.timeout_at(max(until, loop.time() + 0.001)):  # wait_for makes a task of it, which takes longer
+            async with asyncio.timeout_at(
+                max(until, loop.time() + 0.001)
+            ):  # quicker than wait_for, which in Python 3.11 makes a task
                 return await make()
         except TimeoutError:
             raise Late from None
         except BackPressureError:
             raise Busy from None
         except (*GONE, asyncio.CancelledError) as error:  # a replica that ends may break off what it has in work
-            me = asyncio.current_task()
-            if isinstance(error, asyncio.CancelledError) and (me is None or me.cancelling()):  # who asked has gone
+            if isinstance(error, asyncio.CancelledError) and me is not None and me.cancelling():  # who asked has gone
                 raise
             what = "given up" if last else "asked again of another"
             log.warning("a replica ended with a request in work (%s): %s", type(error).__name__, what)

@@ -33,6 +33,8 @@ def prepare(proxy: str = "auto", body_seconds: float = 10.0, host: str = haproxy
     """
     os.environ.setdefault("RAY_SERVE_THROUGHPUT_OPTIMIZED", "1")
     os.environ.setdefault("RAY_SERVE_GRPC_MAX_MESSAGE_SIZE", str(LARGEST))
+    # replicas start beside the proxies: on a busy machine these would be given up after 5 s, and started anew
+    os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "30")
     os.environ["RAY_AUTH_MODE"], os.environ["RAY_AUTH_TOKEN"] = "token", secrets.token_hex(32)
     if proxy not in PROXIES:
         raise DataError(f"--proxy {proxy}: expected one of {', '.join(PROXIES)}")

@@ -76,13 +76,16 @@ class Fusion(Replica["Ranking"]):
         gathered = await self.ask(model, gather)
         if isinstance(gathered, Missing):
             return gathered
-        heard = await hearing
-        if isinstance(heard, Missing):
-            return heard
         part, found, begun = gathered
-        said = [heard[row] for row in rows]
-        # its thread takes one work after the other: what was begun is there by then
-        return await asyncio.wrap_future(self._scoring.submit(lambda: part.answer(found, begun.result(), said)))
+        try:
+            heard = await hearing
+            if isinstance(heard, Missing):
+                return heard
+            said, loop = [heard[row] for row in rows], asyncio.get_running_loop()
+            # its thread takes one work after the other: what was begun is there by then
+            return await loop.run_in_executor(self._scoring, lambda: part.answer(found, begun.result(), said))
+        finally:
+            begun.cancel()  # nobody waits for it any more, where it has not begun
 
     async def _hear(self, model: str, asks: list[Ask], seconds: float) -> list[Heard | None] | Missing:
         """What the encoder says of each request; None where it says nothing in so many seconds, and then an answer lacks it."""

@@ -7,10 +7,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from timerec.candidates import batch
 from timerec.fusion.fuse import GROUPS
-from timerec.model import JointModel, inputs
+from timerec.model import Inputs, JointModel, inputs
 from timerec.state import State
 
 REQUESTS = 64  # answered at once
@@ -86,11 +87,15 @@ class Engine:
     ) -> Explained:
         """Shapley values of taste, momentum, habit and context for the pairs of `score`."""
         built = self._build(users, times, start, item)
-        values, baseline = self.model.explain(inputs(built).to(self._device))
+        x = inputs(built).to(self._device)
+        values, baseline = self._explain(x)
         rows, places = _places(built, start, item)
         parts = np.stack([values[name].cpu().numpy()[rows, places] for name in GROUPS], 1)
         base = baseline.cpu().numpy()[rows, places]
-        return Explained(parts, base, self.model(inputs(built).to(self._device)).cpu().numpy()[rows, places])
+        return Explained(parts, base, self.model(x).cpu().numpy()[rows, places])
+
+    def _explain(self, x: Inputs) -> tuple[dict[str, Tensor], Tensor]:
+        return self.model.explain(self.model.begin(x), self.model.read(x.history, x.gaps, x.values, x.context))
 
     @torch.inference_mode()
     def take_apart(self, users: NDArray[np.int32], times: NDArray[np.int64], k: int) -> TakenApart:
@@ -102,7 +107,7 @@ class Engine:
             built = self._build(users[part], times[part], np.zeros(len(users[part]) + 1, np.int64), np.zeros(0, np.int32))
             x = inputs(built).to(self._device)
             scores = self.model(x)
-            values, _ = self.model.explain(x)
+            values, _ = self._explain(x)
             order = np.argsort(-scores.cpu().numpy(), axis=1, kind="stable")[:, :k]
             probability = torch.softmax(scores, 1).nan_to_num().cpu().numpy()
             real = np.take_along_axis(x.mask.cpu().numpy(), order, 1)

@@ -167,8 +167,9 @@ class JointModel(nn.Module):
 
     @torch.inference_mode()
     def remember(self) -> None:
-        """Get ready for scoring only, until the next `attach`: the vectors of the whole catalogue are computed, the texts let go,
-        and the projections of the groups folded into one.
+        """Get ready for scoring only, until the next `attach`.
+
+        The vectors of the whole catalogue are computed, the texts let go, and the projections of the groups folded into one.
         """
         items = torch.arange(len(self.category), device=self.category.device)
         self.vectors = torch.cat([self.item_vectors(part) for part in items.split(REMEMBERED)])
@@ -196,16 +197,15 @@ class JointModel(nn.Module):
             vector = vector + self.from_id(identity)
         return self.item_norm(vector)
 
-    def groups(self, x: Inputs, live: tuple[Tensor, Tensor] | None = None, read: Read | None = None) -> dict[str, Tensor]:
+    def groups(self, x: Inputs, live: tuple[Tensor, Tensor] | None = None) -> dict[str, Tensor]:
         """Standardised inputs of each group, [B, C, width], context [B, 1, width].
 
         Args:
             live: item indices [n], ascending, and their text vectors [n, text], computed by a language model in training;
                 they take the place of the attached vectors.
-            read: what `read` found elsewhere; without it the histories of `x` are read.
         """
         context = self._context(x.context)
-        return self._grouped(self.standardise(x.features, x.best), self._matches(x, context, live, read), context)
+        return self._grouped(self.standardise(x.features, x.best), self._matches(x, context, live), context)
 
     def forward(self, x: Inputs, live: tuple[Tensor, Tensor] | None = None) -> Tensor:
         """Scores [B, C]; padded places are -inf."""
@@ -214,21 +214,23 @@ class JointModel(nn.Module):
     def begin(self, x: Inputs) -> Begun:
         """The part of the scores that needs no histories, and so need not wait for who reads them."""
         context, views, item = self._context(x.context), self.standardise(x.features, x.best), self._vectors_of(x.items, None)
-        return Begun(x, context, views, item, self._asked(item), self.folded and self.folded.begin(views, context))
+        joined = None if self.folded is None else self.folded.begin(views, context)
+        return Begun(x, context, views, item, self._asked(item), joined)
 
     def finish(self, begun: Begun, read: Read) -> Tensor:
         """Scores [B, C] as `forward` gives them, of histories that were read elsewhere."""
         matches = self._near(begun.item, begun.asked, read)
-        if self.folded is not None and begun.joined is not None:
-            return self._score(begun.x, *self.folded.finish(begun.joined, matches))
-        return self._score(begun.x, *self._join(self._grouped(begun.views, matches, begun.context)))
+        if self.folded is None or begun.joined is None:
+            return self._score(begun.x, *self._join(self._grouped(begun.views, matches, begun.context)))
+        return self._score(begun.x, *self.folded.finish(begun.joined, matches))
 
-    def explain(self, x: Inputs, read: Read | None = None) -> tuple[dict[str, Tensor], Tensor]:
+    def explain(self, begun: Begun, read: Read) -> tuple[dict[str, Tensor], Tensor]:
         """Shapley values [B, C] of taste, momentum, habit and context, and the baseline [B, C]: they sum to the score."""
-        return shapley(self.fusion, self.head, self.groups(x, read=read))
+        matches = self._near(begun.item, begun.asked, read)
+        return shapley(self.fusion, self.head, self._grouped(begun.views, matches, begun.context))
 
     def read(self, history: Tensor, gaps: Tensor, values: Tensor, context: Tensor) -> Read:
-        """Read histories apart from any candidates, as `Inputs` has them: [B, L] each, context [B, G]."""
+        """Read histories apart from any candidates; the arguments are those of `Inputs`."""
         taken = history >= 0
         events = self.item_vectors(history.clamp(min=0).flatten()).view(*history.shape, -1)
         return self._read(events, gaps, values, taken, self._context(context))
@@ -261,22 +263,19 @@ class JointModel(nn.Module):
         user, states = self.history(events, gaps, values, taken, context)
         return Read(user, self.key(states), taken)
 
-    def _matches(self, x: Inputs, context: Tensor, live: tuple[Tensor, Tensor] | None, read: Read | None) -> Tensor:
-        """User vector · item vector, and each head's attention of the candidate to the history: [B, C, 1 + heads]."""
+    def _matches(self, x: Inputs, context: Tensor, live: tuple[Tensor, Tensor] | None) -> Tensor:
+        """What `_near` gives, of histories that are read here: items that are candidate and history have their vector once."""
         if "sequence" in self.without:
             return x.features.new_zeros(*x.items.shape, 1 + self.heads)
-        told = x.items if read else torch.cat([x.items, x.history.clamp(min=0)], 1)
-        vectors = self._vectors_of(told, live)
-        item = vectors[:, : x.items.shape[1]]
-        if read is None:
-            read = self._read(vectors[:, x.items.shape[1] :], x.gaps, x.values, x.history >= 0, context)
-        return self._near(item, self._asked(item), read)
+        vectors = self._vectors_of(torch.cat([x.items, x.history.clamp(min=0)], 1), live)
+        item, events = vectors.tensor_split([x.items.shape[1]], 1)
+        return self._near(item, self._asked(item), self._read(events, x.gaps, x.values, x.history >= 0, context))
 
     def _asked(self, item: Tensor) -> Tensor:
         return self.query(item).unflatten(-1, (self.heads, -1)).permute(0, 2, 3, 1)
 
     def _near(self, item: Tensor, asked: Tensor, read: Read) -> Tensor:
-        """`_matches`, of item vectors, what they ask, and what they are matched with."""
+        """User vector · item vector, and each head's attention of the candidate to the history: [B, C, 1 + heads]."""
         if "sequence" in self.without:
             return item.new_zeros(*item.shape[:2], 1 + self.heads)
         dot = (item @ read.user[:, :, None]) / self.width**0.5
@@ -312,4 +311,4 @@ def _all_but(size: int, gone: list[int]) -> Tensor:
     return kept
 
 
-__all__ = ["GROUPS", "Inputs", "JointModel", "Read", "Shape", "inputs"]
+__all__ = ["GROUPS", "Begun", "Inputs", "JointModel", "Read", "Shape", "inputs"]

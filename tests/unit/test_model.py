@@ -35,9 +35,9 @@ def test_in_two_parts_it_scores_as_in_one(kind: str, without: Sequence[str], rem
         if remembered:
             model.remember()
             assert (model.folded is not None) == (kind == "concat")
-        read = model.read(x.history, x.gaps, x.values, x.context)
-        torch.testing.assert_close(model.finish(model.begin(x), read), whole, atol=1e-5, rtol=1e-5)
-        parts, baseline = model.explain(x, read)
+        begun, read = model.begin(x), model.read(x.history, x.gaps, x.values, x.context)
+        torch.testing.assert_close(model.finish(begun, read), whole, atol=1e-5, rtol=1e-5)
+        parts, baseline = model.explain(begun, read)
         torch.testing.assert_close((sum(parts.values()) + baseline)[x.mask], whole[x.mask], atol=1e-4, rtol=1e-4)
 
 

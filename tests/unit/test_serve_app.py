@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ray.serve._private.constants import SERVE_CONTROLLER_NAME, SERVE_NAMESPACE
 
 from serve_app import app
 from serve_app.settings import Settings
@@ -71,3 +72,23 @@ def test_a_proxy_that_fails_is_told(serve: Serve, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(RuntimeError, match="no proxy"):
         app.start(Settings(bundle=Path("bundle")), "127.0.0.1", 8123)
     assert serve.told == ["the graph"]
+
+
+def test_of_two_faults_that_of_the_proxies_is_told(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(**options: Any) -> None:
+        serve.controller.set()
+        serve.running.wait(SOON)
+        raise RuntimeError("no proxy")
+
+    def run(graph: Any, **_: Any) -> None:
+        serve.running.set()
+        raise TimeoutError("not available after 60 s")
+
+    monkeypatch.setattr(serve, "start", start)
+    monkeypatch.setattr(serve, "run", run)
+    with pytest.raises(RuntimeError, match="no proxy"):
+        app.start(Settings(bundle=Path("bundle")), "127.0.0.1", 8123)
+
+
+def test_the_controller_has_the_name_that_ray_gives_it() -> None:
+    assert app.CONTROLLER == (SERVE_CONTROLLER_NAME, SERVE_NAMESPACE)

@@ -29,7 +29,6 @@ class Folded(NamedTuple):
         return both[..., :-1], both[..., -1:]
 
 
-@torch.no_grad()
 def fold(fusion: Fusion, spans: dict[str, slice], kept: Tensor) -> Folded:
     """Fold the projections of a fusion that concatenates.
 

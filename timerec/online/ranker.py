@@ -92,7 +92,7 @@ class Ranker:
         scores = self._model.finish(begun, read).cpu().numpy()
         parts: dict[str, NDArray[np.float32]] = {}
         if any(ask.explain for ask in found.asks):
-            values_of, baseline = self._model.explain(begun.x, read)
+            values_of, baseline = self._model.explain(begun, read)
             parts = {name: value.cpu().numpy() for name, value in values_of.items()} | {"baseline": baseline.cpu().numpy()}
         answers = []
         for row, ask in enumerate(found.asks):
