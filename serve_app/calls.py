@@ -40,9 +40,8 @@ async def call(make: Callable[[], Any], seconds: float) -> Any:
     until = loop.time() + seconds
     for last in (False, True):
         try:
-            async with asyncio.timeout_at(
-                max(until, loop.time() + 0.001)
-            ):  # quicker than wait_for, which in Python 3.11 makes a task
+            # quicker than wait_for, which in Python 3.11 makes a task
+            async with asyncio.timeout_at(max(until, loop.time() + 0.001)):
                 return await make()
         except TimeoutError:
             raise Late from None
