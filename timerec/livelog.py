@@ -38,6 +38,7 @@ class LiveLog:
             "item": _Slabs(_ITEM, log.item_size),
             "category": _Slabs(_CATEGORY, log.category_size),
         }
+        self._views: EventLog | None = None  # forty of them, which every request asks for several times
 
     @classmethod
     def empty(
@@ -68,13 +69,17 @@ class LiveLog:
         Slabs lie in any order with gaps between them: code that reads whole arrays wants `packed`. Scratch memory is of
         fixed size, so `timerec.candidates.pairs.workspace` belongs to one state of the log.
         """
+        if self._views is not None:
+            return self._views
         cut = dict.fromkeys(("user_start", "user_size"), self._users)
         cut |= dict.fromkeys(_CATALOGUE, self._items)
         cut |= dict.fromkeys(("category_start", "category_size"), self._categories)
-        return EventLog(**{name: array[: cut.get(name)] for name, array in self._arrays.items()})
+        self._views = EventLog(**{name: array[: cut.get(name)] for name, array in self._arrays.items()})
+        return self._views
 
     def add_user(self) -> int:
         """Index of a new user, who has no events."""
+        self._views = None
         for name in ("user_start", "user_size"):
             self._arrays[name] = with_room(self._arrays[name], self._users + 1)
         self._slabs["user"].add(self._users)
@@ -93,6 +98,7 @@ class LiveLog:
         """
         if not 0 <= category <= self._categories:
             raise ValueError(f"category {category} of a new item leaves a gap: {self._categories} categories are known")
+        self._views = None
         for name in _CATALOGUE:
             self._arrays[name] = with_room(self._arrays[name], self._items + 1)
         self._arrays["item_category"][self._items] = category
@@ -139,6 +145,7 @@ class LiveLog:
         self._check(user, item, kind)
         if not len(time):
             return
+        self._views = None
         for name, keys in (("user", user), ("item", item), ("category", self._arrays["item_category"][item])):
             for key, more in zip(*np.unique(keys, return_counts=True), strict=True):
                 self._slabs[name].reserve(self._arrays, name, int(key), int(more))
@@ -191,6 +198,7 @@ class LiveLog:
         """
         self._check(np.full(len(item), user), item, kind)
         order = np.lexsort((kind, item, time))
+        self._views = None
         self._arrays["user_size"][user] = 0
         self._slabs["user"].reserve(self._arrays, "user", user, len(item))
         start = int(self._arrays["user_start"][user])

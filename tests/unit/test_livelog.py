@@ -49,6 +49,25 @@ def test_every_array_equals_the_built_one(seed, n):
     assert_same(live.packed(), build_log(events, attributes=attributes))
 
 
+def test_whoever_looks_at_the_log_again_sees_every_change():
+    live = LiveLog.empty(categories(), n_users=1)
+    known = live.log
+    user = live.add_user()
+    assert live.log.n_users == known.n_users + 1
+    item = live.add_item(len(known.category_start))
+    assert (live.log.n_items, len(live.log.category_start)) == (known.n_items + 1, len(known.category_start) + 1)
+    for second in range(50):  # beyond the room of a slab, so that arrays move
+        live.append(0, item, START + second)
+        log = live.log
+        assert log.event_time[log.user_start[0] + log.user_size[0] - 1] == START + second
+    count = 500
+    ones = np.ones(count, np.float32)
+    live.lend(user, np.full(count, item, np.int32), START + np.arange(count), ones, ones, np.zeros(count, np.int8))
+    log = live.log
+    start = log.user_start[user]
+    np.testing.assert_array_equal(log.event_time[start : start + log.user_size[user]], START + np.arange(count))
+
+
 @settings(max_examples=10, deadline=None)
 @given(st.integers(0, 10_000), st.integers(0, 250))
 def test_goes_on_from_a_built_log_in_the_middle_of_a_second(seed, known):

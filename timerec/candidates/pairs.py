@@ -18,6 +18,7 @@ from timerec.candidates.similar import Similar
 from timerec.candidates.without import Offer
 from timerec.counters import before
 from timerec.eventlog import TOP, EventLog
+from timerec.kernel import lent
 
 OWN = 150  # the user's own items
 TREND = 16  # by each half-life
@@ -131,7 +132,7 @@ def width(sources: Sources, ws: Workspace) -> int:
     return fixed + 3 * (told + attributes) + sources.forecast.values.shape[1]
 
 
-@njit(cache=True)
+@lent
 def _best(values, n, k, out):
     """Places of the k largest of values[:n], in descending order; returns how many."""
     count = 0
@@ -148,7 +149,7 @@ def _best(values, n, k, out):
     return count
 
 
-@njit(cache=True)
+@lent
 def _add(item, slot, items, count):
     if slot[item] < 0 and count < len(items):
         slot[item] = count
@@ -200,6 +201,54 @@ def _choose(sources, ws, own, touched, t, recent, items):
     return count
 
 
+@lent
+def _fill_rows(sources, ws, user, begin, known, t, items, recent, centre, baskets, step, features):
+    """Fill one row of features for each of `items`; the others are what `request` found out of the user."""
+    log = sources.log
+    for c, item in enumerate(items):
+        row = features[c]
+        same = row_of(log, item, ws.shared)
+        n, gap = ws.shared.known[same], ws.shared.gap[same]
+        a = 0
+        neighbours.features(ws.near[item], np.log1p(n), row[a : a + NEIGHBOURS])
+        a += NEIGHBOURS
+        row[a] = ws.near[item, 4]
+        row[a + 1] = ws.near[item, 5]
+        a += VOTES
+        fellows.features(log, item, n, user, t, ws.fellow_near, ws.fellow_ahead, row[a : a + FELLOWS], step)
+        a += FELLOWS
+        text.features(log, sources.vectors, item, begin, known, recent, centre, row[a : a + TEXTS], step)
+        a += TEXTS
+        mine = ws.items.slot[item]
+        if mine >= 0:
+            decays, stats = ws.items.decays[mine], ws.items.stats[mine]
+            habit.item_features(log, item, n, decays, stats, t, baskets, gap, row[a : a + HABITS])
+        else:
+            habit.no_item_features(len(log.half_lives), baskets, gap, row[a : a + HABITS])
+        a += HABITS
+        habit.group_features(ws.categories, ws.categories.slot[log.item_category[item]], t, known, baskets, row[a : a + GROUPS])
+        a += GROUPS
+        habit.group_features(ws.families, ws.families.slot[sources.family[item]], t, known, baskets, row[a : a + GROUPS])
+        a += GROUPS
+        columns = 3 * ws.items.kind_count.shape[1]
+        habit.kind_features(ws.items, mine, t, row[a : a + columns])
+        a += columns
+        columns = ws.shared.rows.shape[1]
+        for f in range(columns):
+            row[a + f] = ws.shared.rows[same, f]
+        a += columns
+        momentum.forecast_features(sources.forecast, item, t, row[a:])
+
+
+@lent
+def _best_of(features, best):
+    """The largest value of each column, -inf where there is no row."""
+    best[:] = -np.inf
+    for c in range(len(features)):
+        for f in range(len(best)):
+            best[f] = max(best[f], features[c, f])
+
+
 @njit(cache=True)
 def request(sources, ws, user, t, extra, items, features, best, request_context):
     """Candidates and features of one request.
@@ -243,44 +292,8 @@ def request(sources, ws, user, t, extra, items, features, best, request_context)
 
     baskets = float(newest_basket + 1)
     context.features(log, begin, known, own, t, request_context, step)
-    for c in range(count):
-        item = items[c]
-        row = features[c]
-        same = row_of(log, item, ws.shared)
-        n, gap = ws.shared.known[same], ws.shared.gap[same]
-        a = 0
-        neighbours.features(ws.near[item], np.log1p(n), row[a : a + NEIGHBOURS])
-        a += NEIGHBOURS
-        row[a] = ws.near[item, 4]
-        row[a + 1] = ws.near[item, 5]
-        a += VOTES
-        fellows.features(log, item, n, user, t, ws.fellow_near, ws.fellow_ahead, row[a : a + FELLOWS], step)
-        a += FELLOWS
-        text.features(log, sources.vectors, item, begin, known, recent, centre, row[a : a + TEXTS], step)
-        a += TEXTS
-        mine = ws.items.slot[item]
-        if mine >= 0:
-            decays, stats = ws.items.decays[mine], ws.items.stats[mine]
-            habit.item_features(log, item, n, decays, stats, t, baskets, gap, row[a : a + HABITS])
-        else:
-            habit.no_item_features(len(log.half_lives), baskets, gap, row[a : a + HABITS])
-        a += HABITS
-        habit.group_features(ws.categories, ws.categories.slot[log.item_category[item]], t, known, baskets, row[a : a + GROUPS])
-        a += GROUPS
-        habit.group_features(ws.families, ws.families.slot[sources.family[item]], t, known, baskets, row[a : a + GROUPS])
-        a += GROUPS
-        columns = 3 * ws.items.kind_count.shape[1]
-        habit.kind_features(ws.items, mine, t, row[a : a + columns])
-        a += columns
-        columns = ws.shared.rows.shape[1]
-        row[a : a + columns] = ws.shared.rows[same]
-        a += columns
-        momentum.forecast_features(sources.forecast, item, t, row[a:])
-
-    best[:] = -np.inf
-    for c in range(standard):
-        for f in range(len(best)):
-            best[f] = max(best[f], features[c, f])
+    _fill_rows(sources, ws, user, begin, known, t, items[:count], recent, centre, baskets, step, features)
+    _best_of(features[:standard], best)
     forget(ws.items, own)
     forget(ws.categories, categories)
     forget(ws.families, families)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from timerec.candidates import momentum, trending
 from timerec.counters import before
 from timerec.eventlog import TOP, EventLog
+from timerec.kernel import lent
 
 ROOM = 8192  # items that are remembered at most
 MOMENTS, SHARES = len(momentum.ITEM_FEATURES), momentum.CATEGORY_SHARES
@@ -66,7 +67,7 @@ def move_to(log, t, shared):
     shared.key[0], shared.key[1] = t, log.tape_size[0]
 
 
-@njit(cache=True)
+@lent
 def row_of(log, item, shared):
     """Row of an item in `shared.rows` at the moment of `move_to`; it may be overwritten when another item is asked for."""
     row = shared.item_slot[item]
@@ -80,7 +81,9 @@ def row_of(log, item, shared):
     shared.gap[row] = momentum.repeat_gap(log, item, known)
     out = shared.rows[row]
     momentum.item_features(log, item, known, t, shared.overall, shared.scratch, out[:MOMENTS])
-    out[MOMENTS : MOMENTS + SHARES] = _shares_of(log, log.item_category[item], t, shared)
+    category = _category_row(log, log.item_category[item], t, shared)
+    for j in range(SHARES):
+        out[MOMENTS + j] = shared.shares[category, j]
     momentum.attribute_features(log, item, t, out[MOMENTS + SHARES :])
     shared.item_slot[item] = row
     shared.items[row] = item
@@ -88,9 +91,9 @@ def row_of(log, item, shared):
     return row
 
 
-@njit(cache=True)
-def _shares_of(log, category, t, shared):
-    """The shares of a category in everything."""
+@lent
+def _category_row(log, category, t, shared):
+    """Row of a category in `shared.shares`."""
     row = shared.category_slot[category]
     if row < 0:
         row = shared.sizes[1]
@@ -98,10 +101,10 @@ def _shares_of(log, category, t, shared):
         shared.category_slot[category] = row
         shared.categories[row] = category
         shared.sizes[1] += 1
-    return shared.shares[row]
+    return row
 
 
-@njit(cache=True)
+@lent
 def _forget_items(shared):
     for k in range(shared.sizes[0]):
         shared.item_slot[shared.items[k]] = -1

@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from timerec.candidates.order import place
 from timerec.eventlog import EventLog
+from timerec.kernel import lent
 
 ITEMS = 4096  # most frequent items that take part
 STRETCH = 40  # events of a stretch
@@ -97,7 +97,7 @@ def _keep(weights: NDArray[np.float32], chosen: NDArray[np.int64], item: NDArray
         weight[first : first + len(block), :kept] = np.take_along_axis(block, best, axis=1)
 
 
-@njit(cache=True)
+@lent
 def vote(log, similar, begin, known, t, score, column, touched, met, step=0):
     """Add the votes of the user's latest events to score[:, column] and score[:, column + 1].
 
