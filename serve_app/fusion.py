@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 FETCHING = 5.0  # seconds that a table may take to come
 AGAIN = 0.5  # seconds until a table that did not come is asked for again
 BETWEEN = 5.0  # seconds between fetches of a table that only late events changed
+# turns of the event loop in which Serve sends a call: a kernel that starts beside it takes Python's lock, and a processor, from
+# what the encoder waits for
+UNTIL_SENT = 6
 
 
 class Fusion(Replica["Ranking"]):
@@ -53,11 +56,16 @@ class Fusion(Replica["Ranking"]):
                 steps that are missing here; a table that only late events changed is fetched beside.
             waits: how long each waits for encoder and forecaster; the shortest counts for all.
         """
+        self._keep_up()
+        part = self._parts.get(model)
+        if part is None:
+            return [Missing(model)] * len(asks)
         # side by side: the encoder reads while candidates are gathered
         hearing = asyncio.create_task(self._hear(model, asks, min(one.encoder for one in waits)))
         try:
-            if part := self._parts.get(model):
-                await self._foresee(part, max(forecasts), min(one.forecaster for one in waits))
+            for _ in range(UNTIL_SENT):
+                await asyncio.sleep(0)
+            await self._foresee(part, max(forecasts), min(one.forecaster for one in waits))
             return await self.together([*range(len(asks))], lambda rows: self._rank(model, asks, rows, hearing))
         finally:
             hearing.cancel()
@@ -73,19 +81,22 @@ class Fusion(Replica["Ranking"]):
             found = part.candidates([asks[row] for row in rows], self.behind)
             return part, found, self._scoring.submit(part.begin, found)
 
-        gathered = await self.ask(model, gather)
-        if isinstance(gathered, Missing):
-            return gathered
-        part, found, begun = gathered
+        gathering = self.start(self.with_part, model, gather)
         try:
             heard = await hearing
+            # not awaited before: waking the loop would only disturb the thread that scores
+            gathered = gathering.result() if gathering.done() else await asyncio.wrap_future(gathering)
+            if isinstance(gathered, Missing):
+                return gathered
             if isinstance(heard, Missing):
                 return heard
-            said, loop = [heard[row] for row in rows], asyncio.get_running_loop()
+            (part, found, begun), loop = gathered, asyncio.get_running_loop()
+            said = [heard[row] for row in rows]
             # its thread takes one work after the other: what was begun is there by then
             return await loop.run_in_executor(self._scoring, lambda: part.answer(found, begun.result(), said))
         finally:
-            begun.cancel()  # nobody waits for it any more, where it has not begun
+            gathering.cancel()
+            gathering.add_done_callback(_let_go)
 
     async def _hear(self, model: str, asks: list[Ask], seconds: float) -> list[Heard | None] | Missing:
         """What the encoder says of each request; None where it says nothing in so many seconds, and then an answer lacks it."""
@@ -124,3 +135,9 @@ class Fusion(Replica["Ranking"]):
             log.exception("the newest forecasts could not be fetched")
         finally:
             part.fetching = None
+
+
+def _let_go(gathering: Future[Any]) -> None:
+    """Nobody waits for what was begun any more, where it has not begun."""
+    if not gathering.cancelled() and gathering.exception() is None and not isinstance(gathering.result(), Missing):
+        gathering.result()[2].cancel()

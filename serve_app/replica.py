@@ -7,7 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar
 
@@ -89,14 +89,22 @@ class Replica(Generic[T]):
         self._keep_up()
         return {"behind": self.behind, "models": {name: part.seq for name, part in list(self._parts.items())}}
 
+    def start(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Future[R]:
+        """Run `work` in the thread; the event loop is not woken when it is done, unless somebody awaits it by then."""
+        self._keep_up()
+        return self._thread.submit(work, *args, **kwargs)
+
     async def compute(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run `work` in the thread."""
-        self._keep_up()
-        return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: work(*args, **kwargs))
+        return await asyncio.wrap_future(self.start(work, *args, **kwargs))
 
     async def ask(self, model: str, work: Callable[[T], R]) -> R | Missing:
         """Run `work` in the thread with the part of a model, which has every event that the store holds by now."""
-        return await self.compute(lambda: work(part) if (part := self.part(model)) else Missing(model))
+        return await self.compute(self.with_part, model, work)
+
+    def with_part(self, model: str, work: Callable[[T], R]) -> R | Missing:
+        """What `ask` answers. Runs in the thread."""
+        return work(part) if (part := self.part(model)) else Missing(model)
 
     def part(self, model: str) -> T | None:
         """The part of a model, with every event that the store holds by now; None where it is not held. Runs in the thread."""

@@ -97,6 +97,23 @@ def test_candidates_are_gathered_and_begun_to_be_scored_while_the_encoder_reads(
     assert beside == [True, True] and (answer.items, answer.heard) == ([{"item_id": "anna"}], 7)
 
 
+def test_the_call_to_the_encoder_leaves_before_candidates_are_gathered(fusion: Fusion) -> None:
+    part: Any = fusion._parts["one"]
+    encoder: Any = fusion._encoder
+    order: list[str] = []
+
+    async def read(asks: list[Ask]) -> list[Heard]:
+        for _ in range(4):  # as Serve: it chooses a replica, and packs the arguments, in turns of their own
+            await asyncio.sleep(0)
+            time.sleep(0.01)
+        order.append("sent")
+        return [heard(7) for _ in asks]
+
+    encoder.says, part.gathered = read, lambda: order.append("gathered")
+    asyncio.run(rank(fusion, "anna"))
+    assert order == ["sent", "gathered"]
+
+
 def test_what_fails_to_begin_fails_by_itself(fusion: Fusion) -> None:
     part: Any = fusion._parts["one"]
 
@@ -190,6 +207,32 @@ def test_who_has_gone_takes_the_call_to_the_encoder_along(fusion: Fusion) -> Non
     encoder.says = read
     asyncio.run(leave())
     assert cancelled == [True]
+
+
+def test_for_who_has_gone_nothing_is_scored(fusion: Fusion) -> None:
+    part: Any = fusion._parts["one"]
+    gathering, gone, begun = threading.Event(), threading.Event(), []
+
+    def gather() -> None:
+        gathering.set()
+        gone.wait(SOON)
+
+    async def leave() -> None:
+        asked = asyncio.create_task(rank(fusion, "anna"))
+        await asyncio.to_thread(gathering.wait, SOON)
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+
+    part.gathered, part.begun = gather, lambda: begun.append(True)
+    other = threading.Event()
+    fusion._scoring.submit(other.wait, SOON)  # it is busy with another batch
+    asyncio.run(leave())
+    gone.set()
+    fusion._thread.submit(lambda: None).result()  # the kernel has ended
+    other.set()
+    fusion._scoring.submit(lambda: None).result()
+    assert not begun
 
 
 def test_a_model_that_fusion_or_encoder_does_not_hold_is_said_to_be_missing(fusion: Fusion) -> None:
