@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 FETCHING = 5.0  # seconds that a table may take to come
 AGAIN = 0.5  # seconds until a table that did not come is asked for again
 BETWEEN = 5.0  # seconds between fetches of a table that only late events changed
-# turns of the event loop in which Serve sends a call: a kernel that starts beside it takes Python's lock, and a processor, from
-# what the encoder waits for
+# turns of the event loop in which Serve sends a call, counted in Ray 2.60 with RAY_SERVE_THROUGHPUT_OPTIMIZED: a kernel that
+# starts beside it takes Python's lock, and a processor, from what the encoder waits for; too few turns only cost time
 UNTIL_SENT = 6
 
 
@@ -81,22 +81,26 @@ class Fusion(Replica["Ranking"]):
             found = part.candidates([asks[row] for row in rows], self.behind)
             return part, found, self._scoring.submit(part.begin, found)
 
-        gathering = self.start(self.with_part, model, gather)
+        gathering, loop = self.start(self.with_part, model, gather), asyncio.get_running_loop()
+        amiss: asyncio.Future[None] = loop.create_future()
+        # a kernel that ends well does not wake the loop, which would only disturb the thread that scores
+        gathering.add_done_callback(lambda ended: None if _begun(ended) else loop.call_soon_threadsafe(amiss.cancel))
         try:
-            heard = await hearing
-            # not awaited before: waking the loop would only disturb the thread that scores
+            either: set[asyncio.Future[Any]] = {hearing, amiss}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             gathered = gathering.result() if gathering.done() else await asyncio.wrap_future(gathering)
             if isinstance(gathered, Missing):
                 return gathered
+            heard = await hearing
             if isinstance(heard, Missing):
                 return heard
-            (part, found, begun), loop = gathered, asyncio.get_running_loop()
+            part, found, begun = gathered
             said = [heard[row] for row in rows]
             # its thread takes one work after the other: what was begun is there by then
             return await loop.run_in_executor(self._scoring, lambda: part.answer(found, begun.result(), said))
         finally:
             gathering.cancel()
-            gathering.add_done_callback(_let_go)
+            gathering.add_done_callback(_cancel_begun)
 
     async def _hear(self, model: str, asks: list[Ask], seconds: float) -> list[Heard | None] | Missing:
         """What the encoder says of each request; None where it says nothing in so many seconds, and then an answer lacks it."""
@@ -137,7 +141,15 @@ class Fusion(Replica["Ranking"]):
             part.fetching = None
 
 
-def _let_go(gathering: Future[Any]) -> None:
-    """Nobody waits for what was begun any more, where it has not begun."""
-    if not gathering.cancelled() and gathering.exception() is None and not isinstance(gathering.result(), Missing):
-        gathering.result()[2].cancel()
+def _begun(gathering: Future[Any]) -> Future[Begun] | None:
+    """What a kernel that has ended let begin; None where it was cancelled, failed, or does not hold the model."""
+    if gathering.cancelled() or gathering.exception() is not None or isinstance(gathering.result(), Missing):
+        return None
+    _, _, begun = gathering.result()
+    return begun  # type: ignore[no-any-return]
+
+
+def _cancel_begun(gathering: Future[Any]) -> None:
+    """Nobody waits for it any more: it is left where it has not begun."""
+    if begun := _begun(gathering):
+        begun.cancel()

@@ -103,7 +103,7 @@ class Replica(Generic[T]):
         return await self.compute(self.with_part, model, work)
 
     def with_part(self, model: str, work: Callable[[T], R]) -> R | Missing:
-        """What `ask` answers. Runs in the thread."""
+        """Do `work` with the part of a model; Missing where it is not held. Runs in the thread."""
         return work(part) if (part := self.part(model)) else Missing(model)
 
     def part(self, model: str) -> T | None:

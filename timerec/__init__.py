@@ -35,8 +35,8 @@ def _cache_kernels_by_source() -> None:
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.rglob("*.py")):
         source = path.read_bytes()
-        # kernels, however they are compiled, and the constants that they take from elsewhere
-        if b"njit" in source or b"kernel import lent" in source or path.name == "clock.py":
+        # kernels, however they are compiled, and the constants and tuples that they take from elsewhere
+        if b"njit" in source or path.parent.name == "candidates" or path.name == "clock.py":
             digest.update(source)
     folder = os.path.join(home, "timerec", "kernels", digest.hexdigest()[:16])
     os.environ["NUMBA_CACHE_DIR"] = folder

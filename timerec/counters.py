@@ -11,10 +11,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from timerec.kernel import lent
+from timerec.kernel import borrowing
 
 
-@lent
+@borrowing
 def advance(previous, gap, weight, half_lives, out):
     """Write into `out` [H] the state one event after `previous` [H], `gap` seconds later."""
     for h in range(len(half_lives)):
@@ -45,7 +45,7 @@ def decayed_states(start, size, time, weight, half_lives):
     return states
 
 
-@lent
+@borrowing
 def before(time, start, size, t):
     """Number of events of the slab [start, start + size) strictly before t (binary search, unless t is after all of them)."""
     if size == 0 or time[start + size - 1] < t:
@@ -60,7 +60,7 @@ def before(time, start, size, t):
     return low - start
 
 
-@lent
+@borrowing
 def value_as_of(states, time, start, known, t, half_lives, out):
     """Write into `out` [H] the counter of a slab as of t; `known` is its number of events strictly before t."""
     if known == 0:

@@ -66,6 +66,8 @@ class LiveLog:
     def log(self) -> EventLog:
         """Views for the kernels that answer requests; an append may move the arrays, so take them anew after it.
 
+        They are kept until the next change: only the thread that writes may ask for them.
+
         Slabs lie in any order with gaps between them: code that reads whole arrays wants `packed`. Scratch memory is of
         fixed size, so `timerec.candidates.pairs.workspace` belongs to one state of the log.
         """

@@ -28,7 +28,7 @@ def test_a_changed_constant_of_another_file_moves_the_cache(tmp_path):
     assert cache_of(tmp_path) == before
     (tmp_path / "timerec" / "cli.py").write_text("")
     assert cache_of(tmp_path) == before  # no kernel depends on it
-    for name in ("eventlog.py", "clock.py", "candidates/habit.py"):
+    for name in ("eventlog.py", "clock.py", "candidates/habit.py", "candidates/without.py"):
         path = tmp_path / "timerec" / name
         path.write_text(path.read_text() + "\n")
         assert cache_of(tmp_path) != before

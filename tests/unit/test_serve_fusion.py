@@ -127,6 +127,27 @@ def test_what_fails_to_begin_fails_by_itself(fusion: Fusion) -> None:
     assert anna.items == [{"item_id": "anna"}] and bert == Failed("ValueError")
 
 
+@pytest.mark.parametrize("amiss", ["fails", "is let go"])
+def test_what_is_amiss_with_candidates_does_not_wait_for_a_late_encoder(fusion: Fusion, amiss: str) -> None:
+    part: Any = fusion._parts["one"]
+    encoder: Any = fusion._encoder
+
+    def fail() -> None:
+        raise ValueError("no candidates")
+
+    async def let_go() -> Any:
+        asked = asyncio.create_task(rank(fusion, "anna"))
+        await asyncio.sleep(0)  # it has looked whether the model is held
+        del fusion._parts["one"]
+        return await asked
+
+    encoder.says, part.gathered = lambda asks: asyncio.sleep(SOON), fail
+    began = time.monotonic()
+    found = asyncio.run(rank(fusion, "anna") if amiss == "fails" else let_go())
+    assert found == [Failed("ValueError") if amiss == "fails" else Missing("one")]
+    assert time.monotonic() - began < SOON / 2
+
+
 def test_one_batch_is_scored_while_the_next_is_gathered(fusion: Fusion) -> None:
     part: Any = fusion._parts["one"]
     gathered, next_gathered, beside = 0, threading.Event(), []
@@ -241,5 +262,6 @@ def test_a_model_that_fusion_or_encoder_does_not_hold_is_said_to_be_missing(fusi
     began = time.monotonic()
     assert asyncio.run(rank(fusion, "anna", model="two")) == [Missing("two")]
     assert time.monotonic() - began < SOON / 2  # it does not wait for an encoder that is late
+    assert fusion._task is not None  # which looks what models it shall hold
     encoder.says = lambda asks: [Missing("one") for _ in asks]
     assert asyncio.run(rank(fusion, "anna", "bert")) == [Missing("one")] * 2

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from timerec.counters import before
 from timerec.eventlog import NEVER, EventLog
-from timerec.kernel import lent
+from timerec.kernel import borrowing
 
 LATEST = 16  # taken as they come, the newest first
 LOOKED_AT = 512  # newest listings among which the nearest by text are sought
@@ -31,7 +31,7 @@ def arrivals(log: EventLog) -> Arrivals:
     return Arrivals(listed[order], order.astype(np.int32))
 
 
-@lent
+@borrowing
 def propose(arrivals, vectors, recent, t, items, scores):
     """Write up to LATEST + NEAREST items listed at or before t into `items`; returns their number.
 

@@ -8,14 +8,14 @@ from timerec.candidates.habit import LONG_AGO
 from timerec.candidates.order import place
 from timerec.clock import DAY, HOUR, WEEK
 from timerec.counters import before
-from timerec.kernel import lent
+from timerec.kernel import borrowing
 
 FEATURES = ["hour_sin", "hour_cos", "weekday_sin", "weekday_cos", "history", "gap", "span", "basket", "repeats", "cold",
             "popularity", "age", "session", "distinct"]  # fmt: skip
 RECENT = 20
 
 
-@lent
+@borrowing
 def features(log, begin, known, distinct, t, out, step=0):
     """Fill the context of a request; `distinct` is the number of items the user had before t, `step` as in `order`."""
     hour = 2 * np.pi * (t % DAY) / DAY

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from timerec.candidates.memory import BASKETS, GAPS_LATER, GAPS_NEAR, LAST, NEAR, SUM_GAP, SUM_SQUARE
-from timerec.kernel import lent
+from timerec.kernel import borrowing
 
 SCAN = 400  # latest events of the item that are looked at
 ENOUGH = 200  # latest repeat gaps among them that are counted
@@ -19,7 +19,7 @@ ITEM_FEATURES = ["item_usual", "item_usual_wide", "item_hazard", "item_usual_vis
 OWN = len(OWN_FEATURES)
 
 
-@lent
+@borrowing
 def own(stats, t, usual, out):
     """Compare the time since the user's last visit to a key with the user's own gaps between visits to it.
 
@@ -39,7 +39,7 @@ def own(stats, t, usual, out):
     out[3] = np.log((stats[GAPS_NEAR] + 0.5) / (stats[GAPS_LATER] + 1.5))
 
 
-@lent
+@borrowing
 def everybody(log, item, known, gap, visits, out):
     """Compare a gap with the latest repeat gaps of an item, `known` of whose events are strictly before t.
 

@@ -11,7 +11,7 @@ import numpy as np
 from timerec.candidates.order import place, stride
 from timerec.clock import HOUR
 from timerec.counters import before
-from timerec.kernel import lent
+from timerec.kernel import borrowing
 
 SOURCES = 50  # latest distinct items of the user
 TAKERS = 200  # latest events of each that are looked at
@@ -22,7 +22,7 @@ FLOOR = 1e-3  # added before a logarithm
 FEATURES = ["fellows", "fellows_ahead", "fellows_lately", "fellows_lift"]
 
 
-@lent
+@borrowing
 def scan(log, user, history, t, nearness, ahead, met, step=0):
     """Weigh everybody who took one of the user's items before t.
 
@@ -65,7 +65,7 @@ def scan(log, user, history, t, nearness, ahead, met, step=0):
     return found
 
 
-@lent
+@borrowing
 def features(log, item, n, user, t, nearness, ahead, out, step=0):
     """Fill the features of one item, `n` of whose events are strictly before t.
 
@@ -95,7 +95,7 @@ def features(log, item, n, user, t, nearness, ahead, out, step=0):
     out[3] = np.log(total / np.sqrt(events + 1.0) + FLOOR)
 
 
-@lent
+@borrowing
 def forget(nearness, ahead, met, found):
     """Clean the scratch of the `found` fellows met."""
     for k in range(found):

@@ -20,7 +20,7 @@ from timerec.candidates.memory import (
     SUM_VALUE,
 )
 from timerec.clock import DAY, HOUR
-from timerec.kernel import lent
+from timerec.kernel import borrowing
 
 FLOOR = 0.02  # added before a logarithm: far below one event
 LONG_AGO = np.log1p(10.0 * 365 * DAY)  # log seconds where something never happened
@@ -40,7 +40,7 @@ FAMILY_FEATURES = [f"family_{name}" for name in _GROUP]
 KIND_FEATURES = ["last", "count", "since"]  # for each kind of event that is told apart
 
 
-@lent
+@borrowing
 def item_features(log, item, known, decays, stats, t, baskets, item_gap, out):
     """Fill the habit features of one of the user's own items.
 
@@ -78,7 +78,7 @@ def item_features(log, item, known, decays, stats, t, baskets, item_gap, out):
     due.everybody(log, item, known, np.log1p(since), np.log1p(baskets - stats[LAST_BASKET]), out[k + due.OWN :])
 
 
-@lent
+@borrowing
 def no_item_features(width, baskets, item_gap, out):
     """The same columns for an item that the user never had."""
     floor = np.log(FLOOR)
@@ -93,7 +93,7 @@ def no_item_features(width, baskets, item_gap, out):
     out[k + 11] = np.log(0.4 / 2.0)
 
 
-@lent
+@borrowing
 def kind_features(memory, row, t, out):
     """Fill the features of the user's events of each kind with one item: of row `row` of the memory, or of none where negative.
 
@@ -107,7 +107,7 @@ def kind_features(memory, row, t, out):
         out[3 * kind + 2] = np.log1p(t - memory.kind_last[row, kind]) if count > 0 else LONG_AGO
 
 
-@lent
+@borrowing
 def group_features(memory, row, t, events, baskets, out):
     """Fill the features of a category or a family of items: of row `row` of the memory, or of none where it is negative."""
     if row < 0:

@@ -9,7 +9,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from timerec.clock import DAY, HOUR, WEEK
-from timerec.kernel import lent
+from timerec.kernel import borrowing
 
 BASKET_HALF_LIVES = np.array([1.0, 3.0, 10.0, 30.0])  # people repeat by visits as well as by days
 NEAR = 0.5  # natural logarithm of seconds: within so much a gap is near another one
@@ -46,7 +46,7 @@ def memory(keys: int, most: int, half_lives: int, kinds: int = 0) -> Memory:
     )  # fmt: skip
 
 
-@lent
+@borrowing
 def forget(memory, found):
     """Clean the memory of the `found` keys met."""
     for row in range(found):

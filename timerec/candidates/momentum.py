@@ -6,7 +6,7 @@ import numpy as np
 
 from timerec.clock import DAY
 from timerec.counters import before, value_as_of
-from timerec.kernel import lent
+from timerec.kernel import borrowing
 
 FLOOR = 0.02
 USUAL_GAP = 7.0 * DAY  # repeat gap of an item of which nothing is known
@@ -19,7 +19,7 @@ CATEGORY_FEATURES = [f"category_{h}" for h in (1, 3, 5, 7)]
 CATEGORY_SHARES = len(CATEGORY_FEATURES)
 
 
-@lent
+@borrowing
 def repeat_gap(log, item, known):
     """Usual seconds between two takes of the item by the same user, drawn to a week where few are known."""
     if known == 0:
@@ -28,7 +28,7 @@ def repeat_gap(log, item, known):
     return np.expm1((sums[2] + 3.0 * np.log1p(USUAL_GAP)) / (sums[1] + 3.0))
 
 
-@lent
+@borrowing
 def category_features(log, category, t, overall, scratch, out):
     """Fill the four shares of a category in everything that happened before t."""
     head = log.category_start[category]
@@ -38,7 +38,7 @@ def category_features(log, category, t, overall, scratch, out):
         out[j] = np.log((scratch[2 * j + 1] + FLOOR) / (overall[2 * j + 1] + 1.0))
 
 
-@lent
+@borrowing
 def item_features(log, item, known, t, overall, scratch, out):
     """Fill the features of one item, `known` of whose events are strictly before t; `overall` [H] counts everything."""
     start = log.item_start[item]
@@ -65,7 +65,7 @@ def item_features(log, item, known, t, overall, scratch, out):
     out[k + 5] = np.log1p(repeat_gap(log, item, known))
 
 
-@lent
+@borrowing
 def attribute_features(log, item, t, out):
     """Three columns an attribute: level, level against its own past, known or not. A value stamped t is known at t."""
     start = log.attribute_start[item]
@@ -80,7 +80,7 @@ def attribute_features(log, item, t, out):
             out[3 * p + 2] = 1.0
 
 
-@lent
+@borrowing
 def forecast_features(forecast, item, t, out):
     """Row of the newest step that is wholly over at t (zeros before the item's series begins)."""
     step = (t - forecast.origin) // forecast.step - 1

@@ -6,7 +6,7 @@ import numpy as np
 
 from timerec.candidates.order import place, stride
 from timerec.counters import before
-from timerec.kernel import lent
+from timerec.kernel import borrowing
 
 SOURCES = 15  # latest distinct items of the user
 OCCURRENCES = 100  # latest events of a source item by others
@@ -15,7 +15,7 @@ NEXT, AROUND, BASKET, LAST = range(4)
 FEATURES = ["next", "around", "basket", "next_to_last", "next_lift", "around_lift", "basket_lift"]
 
 
-@lent
+@borrowing
 def scan(log, user, history, newest_basket, t, score, touched, step=0):
     """Add up neighbour scores of every item near an occurrence of a source item.
 
@@ -72,7 +72,7 @@ def scan(log, user, history, newest_basket, t, score, touched, step=0):
     return met
 
 
-@lent
+@borrowing
 def features(score, log_count, out):
     """Fill the neighbour features of one item; `log_count` is the log of its number of events before t."""
     for k in range(4):

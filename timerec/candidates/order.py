@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from timerec.kernel import lent
+from timerec.kernel import borrowing
 
 
-@lent
+@borrowing
 def stride(known):
     """A step through `known` events that visits each once, far from the event before: prime to `known`, near its golden section.
 
@@ -21,13 +21,13 @@ def stride(known):
         step += 1
 
 
-@lent
+@borrowing
 def place(k, known, step):
     """Place of the k-th event to be read of `known` events in order of time; step 0 reads the latest first."""
     return (k * step) % known if step else known - 1 - k
 
 
-@lent
+@borrowing
 def sources(log, begin, known, own, step, out):
     """Find the first event to be read of each of a user's items.
 

@@ -18,7 +18,7 @@ from timerec.candidates.similar import Similar
 from timerec.candidates.without import Offer
 from timerec.counters import before
 from timerec.eventlog import TOP, EventLog
-from timerec.kernel import lent
+from timerec.kernel import borrowing
 
 OWN = 150  # the user's own items
 TREND = 16  # by each half-life
@@ -132,7 +132,7 @@ def width(sources: Sources, ws: Workspace) -> int:
     return fixed + 3 * (told + attributes) + sources.forecast.values.shape[1]
 
 
-@lent
+@borrowing
 def _best(values, n, k, out):
     """Places of the k largest of values[:n], in descending order; returns how many."""
     count = 0
@@ -149,7 +149,7 @@ def _best(values, n, k, out):
     return count
 
 
-@lent
+@borrowing
 def _add(item, slot, items, count):
     if slot[item] < 0 and count < len(items):
         slot[item] = count
@@ -201,7 +201,7 @@ def _choose(sources, ws, own, touched, t, recent, items):
     return count
 
 
-@lent
+@borrowing
 def _fill_rows(sources, ws, user, begin, known, t, items, recent, centre, baskets, step, features):
     """Fill one row of features for each of `items`; the others are what `request` found out of the user."""
     log = sources.log
@@ -240,7 +240,7 @@ def _fill_rows(sources, ws, user, begin, known, t, items, recent, centre, basket
         momentum.forecast_features(sources.forecast, item, t, row[a:])
 
 
-@lent
+@borrowing
 def _best_of(features, best):
     """The largest value of each column, -inf where there is no row."""
     best[:] = -np.inf

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from timerec.candidates import momentum, trending
 from timerec.counters import before
 from timerec.eventlog import TOP, EventLog
-from timerec.kernel import lent
+from timerec.kernel import borrowing
 
 ROOM = 8192  # items that are remembered at most
 MOMENTS, SHARES = len(momentum.ITEM_FEATURES), momentum.CATEGORY_SHARES
@@ -67,7 +67,7 @@ def move_to(log, t, shared):
     shared.key[0], shared.key[1] = t, log.tape_size[0]
 
 
-@lent
+@borrowing
 def row_of(log, item, shared):
     """Row of an item in `shared.rows` at the moment of `move_to`; it may be overwritten when another item is asked for."""
     row = shared.item_slot[item]
@@ -91,7 +91,7 @@ def row_of(log, item, shared):
     return row
 
 
-@lent
+@borrowing
 def _category_row(log, category, t, shared):
     """Row of a category in `shared.shares`."""
     row = shared.category_slot[category]
@@ -104,7 +104,7 @@ def _category_row(log, category, t, shared):
     return row
 
 
-@lent
+@borrowing
 def _forget_items(shared):
     for k in range(shared.sizes[0]):
         shared.item_slot[shared.items[k]] = -1

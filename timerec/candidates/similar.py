@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from timerec.candidates.order import place
 from timerec.eventlog import EventLog
-from timerec.kernel import lent
+from timerec.kernel import borrowing
 
 ITEMS = 4096  # most frequent items that take part
 STRETCH = 40  # events of a stretch
@@ -97,7 +97,7 @@ def _keep(weights: NDArray[np.float32], chosen: NDArray[np.int64], item: NDArray
         weight[first : first + len(block), :kept] = np.take_along_axis(block, best, axis=1)
 
 
-@lent
+@borrowing
 def vote(log, similar, begin, known, t, score, column, touched, met, step=0):
     """Add the votes of the user's latest events to score[:, column] and score[:, column + 1].
 

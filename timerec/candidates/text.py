@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 
 from timerec.candidates.order import place
-from timerec.kernel import lent
+from timerec.kernel import borrowing
 
 FEATURES = ["text_recent", "text_profile", "text_nearest", "text_last"]
 RECENT = 10
@@ -45,7 +45,7 @@ def _dot(a, b):
     return total
 
 
-@lent
+@borrowing
 def features(log, vectors, item, begin, known, recent, centre, out, step=0):
     """Fill the text features of one item: cosines to the recent events, the profile, the nearest and the last event."""
     row = vectors[item]

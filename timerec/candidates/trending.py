@@ -7,7 +7,7 @@ from numba import njit
 
 from timerec.counters import before
 from timerec.eventlog import CHECKPOINT, push_event
-from timerec.kernel import lent
+from timerec.kernel import borrowing
 
 
 @njit(cache=True)
@@ -25,7 +25,7 @@ def lists(log, t, items, scores):
         push_event(items, scores, log.tape_item[j], log.tape_time[j], state, log.half_lives)
 
 
-@lent
+@borrowing
 def everything(log, t, out):
     """Counters of all events as of t into `out` [H]; returns their number."""
     known = before(log.tape_time, 0, log.tape_size[0], t)

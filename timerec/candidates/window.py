@@ -12,7 +12,7 @@ from timerec.candidates import context
 from timerec.candidates.order import place, stride
 from timerec.counters import before
 from timerec.eventlog import EventLog
-from timerec.kernel import lent
+from timerec.kernel import borrowing
 
 
 class Windows(NamedTuple):
@@ -39,7 +39,7 @@ def windows(log: EventLog, users: NDArray[np.int32], times: NDArray[np.int64], l
     return found
 
 
-@lent
+@borrowing
 def fill(log, begin, known, t, step, history, gaps, values):
     """Fill one window from the `known` events of a user's slab; `step` as in `timerec.candidates.order`."""
     length = len(history)
