@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ray.serve.handle import DeploymentHandle
 
 from serve_app.calls import Busy, Down, Late, call
 from serve_app.models import Failed, Missing
+from serve_app.relay import Relay
 from serve_app.replica import Replica, log
 from timerec.online.messages import Answer, Ask, Heard, Waits
 
@@ -28,6 +30,15 @@ BETWEEN = 5.0  # seconds between fetches of a table that only late events change
 UNTIL_SENT = 6
 
 
+class Scored(NamedTuple):
+    """Requests as far as they could be answered with what the encoder had said by then."""
+
+    part: Ranking
+    found: Found
+    begun: Begun
+    answers: list[Answer] | None  # None where it had said nothing
+
+
 class Fusion(Replica["Ranking"]):
     """Ranks candidates from a state that every stored event is part of."""
 
@@ -38,6 +49,7 @@ class Fusion(Replica["Ranking"]):
         self._encoder = encoder
         # a table is as large as the catalogue: through Ray's object store, since a message between replicas has 4 MiB at most
         self._forecaster = forecaster.options(_by_reference=True)
+        self._in_work = 0  # calls to `rank`
         # the network reads nothing that changes: it scores one batch while the kernel, without Python's lock, gathers the next
         self._scoring = ThreadPoolExecutor(1, thread_name_prefix="timerec-scoring")
 
@@ -60,6 +72,7 @@ class Fusion(Replica["Ranking"]):
         part = self._parts.get(model)
         if part is None:
             return [Missing(model)] * len(asks)
+        self._in_work += 1
         # side by side: the encoder reads while candidates are gathered
         hearing = asyncio.create_task(self._hear(model, asks, min(one.encoder for one in waits)))
         try:
@@ -69,6 +82,7 @@ class Fusion(Replica["Ranking"]):
             return await self.together([*range(len(asks))], lambda rows: self._rank(model, asks, rows, hearing))
         finally:
             hearing.cancel()
+            self._in_work -= 1
 
     async def similar(self, item_id: str, k: int, at: int, model: str) -> list[dict[str, Any]] | Missing | None:
         """Items like an item, the likest first; None for an unknown one."""
@@ -77,30 +91,40 @@ class Fusion(Replica["Ranking"]):
     async def _rank(
         self, model: str, asks: list[Ask], rows: list[int], hearing: asyncio.Task[list[Heard | None] | Missing]
     ) -> list[Answer] | Missing:
-        def gather(part: Ranking) -> tuple[Ranking, Found, Future[Begun]]:
-            found = part.candidates([asks[row] for row in rows], self.behind)
-            return part, found, self._scoring.submit(part.begin, found)
+        """Answer some of the requests; of all of them `hearing` tells what the encoder says.
 
-        gathering, loop = self.start(self.with_part, model, gather), asyncio.get_running_loop()
-        amiss: asyncio.Future[None] = loop.create_future()
-        # a kernel that ends well does not wake the loop, which would only disturb the thread that scores
-        gathering.add_done_callback(lambda ended: None if _begun(ended) else loop.call_soon_threadsafe(amiss.cancel))
-        try:
-            either: set[asyncio.Future[Any]] = {hearing, amiss}
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            gathered = gathering.result() if gathering.done() else await asyncio.wrap_future(gathering)
-            if isinstance(gathered, Missing):
-                return gathered
-            heard = await hearing
-            if isinstance(heard, Missing):
-                return heard
-            part, found, begun = gathered
-            said = [heard[row] for row in rows]
-            # its thread takes one work after the other: what was begun is there by then
-            return await loop.run_in_executor(self._scoring, lambda: part.answer(found, begun.result(), said))
-        finally:
-            gathering.cancel()
-            gathering.add_done_callback(_cancel_begun)
+        Where the encoder answers while candidates are gathered, the event loop is woken once, at the end: whenever it runs, the
+        thread that scores waits for Python's lock.
+        """
+        wanted = [asks[row] for row in rows]
+        scored: Relay[Scored | Missing] = Relay()
+
+        def gather() -> Scored | Missing | None:
+            part = self.part(model)
+            if part is None:
+                return Missing(model)
+            found = part.candidates(wanted, self.behind)
+            if self._in_work == 1 and not scored.cancelled():  # no batch comes next: no other thread need be woken
+                return score(part, found)
+            self._scoring.submit(scored.run, score, part, found)
+            return None
+
+        def score(part: Ranking, found: Found) -> Scored:
+            begun, heard = part.begin(found), _by_now(hearing)
+            answers = None if heard is None else part.answer(found, begun, [heard[row] for row in rows])
+            return Scored(part, found, begun, answers)
+
+        self.start(scored.run, gather)
+        one = await asyncio.wrap_future(scored)
+        if isinstance(one, Missing):
+            return one
+        if one.answers is not None:
+            return one.answers
+        heard = await hearing
+        if isinstance(heard, Missing):
+            return heard
+        work = partial(one.part.answer, one.found, one.begun, [heard[row] for row in rows])
+        return await asyncio.get_running_loop().run_in_executor(self._scoring, work)
 
     async def _hear(self, model: str, asks: list[Ask], seconds: float) -> list[Heard | None] | Missing:
         """What the encoder says of each request; None where it says nothing in so many seconds, and then an answer lacks it."""
@@ -141,15 +165,8 @@ class Fusion(Replica["Ranking"]):
             part.fetching = None
 
 
-def _begun(gathering: Future[Any]) -> Future[Begun] | None:
-    """What a kernel that has ended let begin; None where it was cancelled, failed, or does not hold the model."""
-    if gathering.cancelled() or gathering.exception() is not None or isinstance(gathering.result(), Missing):
+def _by_now(hearing: asyncio.Task[list[Heard | None] | Missing]) -> list[Heard | None] | None:
+    """What the encoder has said, where it has; any thread may look."""
+    if not hearing.done() or hearing.cancelled() or isinstance(heard := hearing.result(), Missing):
         return None
-    _, _, begun = gathering.result()
-    return begun  # type: ignore[no-any-return]
-
-
-def _cancel_begun(gathering: Future[Any]) -> None:
-    """Nobody waits for it any more: it is left where it has not begun."""
-    if begun := _begun(gathering):
-        begun.cancel()
+    return heard

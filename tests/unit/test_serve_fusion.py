@@ -148,6 +148,38 @@ def test_what_is_amiss_with_candidates_does_not_wait_for_a_late_encoder(fusion: 
     assert time.monotonic() - began < SOON / 2
 
 
+def test_an_answer_needs_no_event_loop_once_the_encoder_has_been_heard(fusion: Fusion) -> None:
+    part: Any = fusion._parts["one"]
+    gathered, still, scored, without = threading.Event(), threading.Event(), threading.Event(), []
+    part.gathered, part.begun, part.scored = gathered.set, lambda: still.wait(SOON), scored.set
+
+    async def stand_still() -> None:
+        await asyncio.to_thread(gathered.wait, SOON)
+        still.set()
+        without.append(scored.wait(SOON))
+
+    async def both() -> Any:
+        return await asyncio.gather(rank(fusion, "anna"), stand_still())
+
+    (answer,), _ = asyncio.run(both())
+    assert without == [True] and (answer.items, answer.heard) == ([{"item_id": "anna"}], 7)
+
+
+@pytest.mark.parametrize("requests", [1, 2])
+def test_only_where_another_batch_is_in_work_a_second_thread_scores(fusion: Fusion, requests: int) -> None:
+    part: Any = fusion._parts["one"]
+    threads: dict[str, set[str]] = {"gathers": set(), "scores": set()}
+    part.gathered = lambda: threads["gathers"].add(threading.current_thread().name)
+    part.begun = part.scored = lambda: threads["scores"].add(threading.current_thread().name)
+
+    async def ask() -> Any:
+        return await asyncio.gather(*(rank(fusion, name) for name in ("anna", "bert")[:requests]))
+
+    first, *_ = asyncio.run(ask())
+    assert first[0].heard == 7 and len(threads["gathers"]) == 1
+    assert (threads["gathers"] == threads["scores"]) is (requests == 1)
+
+
 def test_one_batch_is_scored_while_the_next_is_gathered(fusion: Fusion) -> None:
     part: Any = fusion._parts["one"]
     gathered, next_gathered, beside = 0, threading.Event(), []
