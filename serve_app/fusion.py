@@ -31,12 +31,12 @@ UNTIL_SENT = 6
 
 
 class Scored(NamedTuple):
-    """Requests as far as they could be answered with what the encoder had said by then."""
+    """Requests as far as they could be answered when their scores had begun."""
 
     part: Ranking
     found: Found
     begun: Begun
-    answers: list[Answer] | None  # None where it had said nothing
+    answers: list[Answer] | None  # None where the encoder had not answered, or does not hold the model
 
 
 class Fusion(Replica["Ranking"]):
@@ -50,7 +50,7 @@ class Fusion(Replica["Ranking"]):
         # a table is as large as the catalogue: through Ray's object store, since a message between replicas has 4 MiB at most
         self._forecaster = forecaster.options(_by_reference=True)
         self._in_work = 0  # calls to `rank`
-        # the network reads nothing that changes: it scores one batch while the kernel, without Python's lock, gathers the next
+        # the network reads nothing that changes: it may score one batch while the kernel, without Python's lock, gathers the next
         self._scoring = ThreadPoolExecutor(1, thread_name_prefix="timerec-scoring")
 
     def make(self, base: Base) -> Ranking:
@@ -72,9 +72,9 @@ class Fusion(Replica["Ranking"]):
         part = self._parts.get(model)
         if part is None:
             return [Missing(model)] * len(asks)
-        self._in_work += 1
         # side by side: the encoder reads while candidates are gathered
         hearing = asyncio.create_task(self._hear(model, asks, min(one.encoder for one in waits)))
+        self._in_work += 1
         try:
             for _ in range(UNTIL_SENT):
                 await asyncio.sleep(0)
@@ -93,28 +93,27 @@ class Fusion(Replica["Ranking"]):
     ) -> list[Answer] | Missing:
         """Answer some of the requests; of all of them `hearing` tells what the encoder says.
 
-        Where the encoder answers while candidates are gathered, the event loop is woken once, at the end: whenever it runs, the
-        thread that scores waits for Python's lock.
+        What the encoder has said by the time that the network needs it is looked up: to be told by the event loop would wake
+        that, and whoever scores may then have to wait for Python's lock.
         """
         wanted = [asks[row] for row in rows]
+        long = any(ask.explain or ask.diversity > 0.0 for ask in wanted)
         scored: Relay[Scored | Missing] = Relay()
 
-        def gather() -> Scored | Missing | None:
-            part = self.part(model)
-            if part is None:
-                return Missing(model)
+        def gather(part: Ranking) -> None:
             found = part.candidates(wanted, self.behind)
-            if self._in_work == 1 and not scored.cancelled():  # no batch comes next: no other thread need be woken
-                return score(part, found)
-            self._scoring.submit(scored.run, score, part, found)
-            return None
+            if long or self._in_work > 1:  # another batch can be gathered meanwhile
+                self._scoring.submit(scored.run, score, part, found)
+            else:  # nobody else is here: no thread need be woken
+                scored.run(score, part, found)
 
         def score(part: Ranking, found: Found) -> Scored:
             begun, heard = part.begin(found), _by_now(hearing)
-            answers = None if heard is None else part.answer(found, begun, [heard[row] for row in rows])
-            return Scored(part, found, begun, answers)
+            if heard is None or scored.cancelled():
+                return Scored(part, found, begun, None)
+            return Scored(part, found, begun, part.answer(found, begun, [heard[row] for row in rows]))
 
-        self.start(scored.run, gather)
+        self.start(scored.run, self.with_part, model, gather)
         one = await asyncio.wrap_future(scored)
         if isinstance(one, Missing):
             return one
@@ -166,7 +165,10 @@ class Fusion(Replica["Ranking"]):
 
 
 def _by_now(hearing: asyncio.Task[list[Heard | None] | Missing]) -> list[Heard | None] | None:
-    """What the encoder has said, where it has; any thread may look."""
+    """What the encoder has said, where it has answered and holds the model.
+
+    Any thread may look: a task that is done does not change any more.
+    """
     if not hearing.done() or hearing.cancelled() or isinstance(heard := hearing.result(), Missing):
         return None
     return heard

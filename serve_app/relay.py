@@ -12,16 +12,19 @@ R = TypeVar("R")
 
 
 class Relay(Future[R]):
-    """The future of work in legs, each of which runs in a thread of its own and starts the next; the last returns the result."""
+    """The future of work in legs, in whichever threads; each but the last starts the next one, and the last returns the result.
+
+    It is never marked as running, so that whoever waits may cancel it until the result is there.
+    """
 
     def run(self, leg: Callable[P, R | None], *args: P.args, **kwargs: P.kwargs) -> None:
-        """Run a leg, unless nobody waits any more; what it returns is the result, but for None, and where it fails, all has."""
+        """Run a leg, unless nobody waits any more: what it returns, but for None, is the result; if it fails, all has failed."""
         if self.cancelled():
             return
         with suppress(InvalidStateError):  # who waited has gone meanwhile
             try:
                 found = leg(*args, **kwargs)
-            except Exception as error:
+            except BaseException as error:  # as an executor does: whoever waits must be told
                 self.set_exception(error)
             else:
                 if found is not None:

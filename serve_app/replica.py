@@ -11,6 +11,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar
 
+import pyarrow as pa
+
 from serve_app.models import Failed, Missing, Model, read_models
 from timerec.schema import DataError
 from timerec.store.base import EventStore, StoreUnavailable
@@ -136,6 +138,7 @@ class Replica(Generic[T]):
             if base.digest != model.digest:
                 raise DataError(f"{model.bundle}: holds another bundle by now: POST it to /v1/models, or serve it anew")
             part = self.make(base)
+            pa.default_memory_pool().release_unused()  # Arrow keeps what it read with
             self._catch_up(part)
         except DataError as error:
             self._failed[model.digest], self._failed_at[model.digest] = str(error), time.monotonic()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.unit.core_cases import KINDS, START, Events, build_log, random_events, sources_of, state_of
+from tests.unit.core_cases import KINDS, START, Events, attribute_rows, build_log, random_events, sources_of, state_of
 from timerec.candidates import batch
 from timerec.candidates.pairs import ForecastTable
 from timerec.online.live import GUESTS, LiveHistory, LiveState
@@ -153,10 +153,14 @@ def test_a_log_without_counters_reads_the_same_histories():
 
     events = weighed(random_events(6, 300))
     early = np.arange(len(events.time)) % 2 == 0
-    live = LiveHistory(state(events.where(early), events), WEIGHTS, counters=False)
+    whole = state_of(sources_of(build_log(events.where(early), attributes=attribute_rows(3, 25))))
+    live = LiveHistory(whole, WEIGHTS, counters=False)
     live.take(stored(events.where(~early)))
     users, times = np.arange(-1, 12, dtype=np.int32), np.full(13, START + 40 * 86_400)
     found = windows(live.live.log, users, times, 8)
     expected = built(LiveState(state(events, events), WEIGHTS), users, times)
     for name in found._fields:
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), err_msg=name)
+    for name in ("occurrence_state", "attribute_time", "attribute_value"):  # the bulk of a log, which it does without
+        assert getattr(whole.log, name).size, name
+        assert not getattr(live.live.log, name).size, name

@@ -165,19 +165,56 @@ def test_an_answer_needs_no_event_loop_once_the_encoder_has_been_heard(fusion: F
     assert without == [True] and (answer.items, answer.heard) == ([{"item_id": "anna"}], 7)
 
 
-@pytest.mark.parametrize("requests", [1, 2])
-def test_only_where_another_batch_is_in_work_a_second_thread_scores(fusion: Fusion, requests: int) -> None:
+@pytest.mark.parametrize(("explain", "late", "expected"), [(False, False, "11"), (False, True, "12"), (True, False, "22")])
+def test_a_short_request_alone_stays_in_one_thread_if_the_encoder_is_in_time(
+    fusion: Fusion, explain: bool, late: bool, expected: str
+) -> None:
     part: Any = fusion._parts["one"]
-    threads: dict[str, set[str]] = {"gathers": set(), "scores": set()}
-    part.gathered = lambda: threads["gathers"].add(threading.current_thread().name)
-    part.begun = part.scored = lambda: threads["scores"].add(threading.current_thread().name)
+    encoder: Any = fusion._encoder
+    begun, threads = threading.Event(), [""]
 
-    async def ask() -> Any:
-        return await asyncio.gather(*(rank(fusion, name) for name in ("anna", "bert")[:requests]))
+    async def read(asks: list[Ask]) -> list[Heard]:
+        if late:
+            await asyncio.to_thread(begun.wait, SOON)
+            await asyncio.sleep(0.1)
+        return [heard(7) for _ in asks]
 
-    first, *_ = asyncio.run(ask())
-    assert first[0].heard == 7 and len(threads["gathers"]) == 1
-    assert (threads["gathers"] == threads["scores"]) is (requests == 1)
+    def here() -> str:
+        return threading.current_thread().name.removesuffix("_0")
+
+    def begin() -> None:
+        threads.append(here())
+        begun.set()
+
+    encoder.says, part.gathered = read, lambda: threads.__setitem__(0, here())
+    part.begun, part.scored = begin, lambda: threads.append(here())
+    ask = Ask("anna", 9, explain=explain)
+    (answer,) = asyncio.run(fusion.rank("one", [ask], [(0, 0)], [Waits(SOON, SOON)]))
+    names = {"1": "timerec", "2": "timerec-scoring"}
+    assert threads == ["timerec", *(names[number] for number in expected)] and answer.heard == 7
+
+
+def test_who_goes_while_the_network_begins_is_not_answered(fusion: Fusion) -> None:
+    part: Any = fusion._parts["one"]
+    beginning, gone, scored = threading.Event(), threading.Event(), []
+
+    def begin() -> None:
+        beginning.set()
+        gone.wait(SOON)
+
+    async def leave() -> None:
+        asked = asyncio.create_task(rank(fusion, "anna"))
+        await asyncio.to_thread(beginning.wait, SOON)
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+
+    part.begun, part.scored = begin, lambda: scored.append(True)
+    asyncio.run(leave())
+    gone.set()
+    fusion._thread.submit(lambda: None).result()
+    fusion._scoring.submit(lambda: None).result()
+    assert not scored and fusion._in_work == 0
 
 
 def test_one_batch_is_scored_while_the_next_is_gathered(fusion: Fusion) -> None:

@@ -27,6 +27,16 @@ def test_a_leg_that_fails_fails_all() -> None:
         relay.result(0.0)
 
 
+def test_whoever_waits_is_told_whatever_ends_a_leg() -> None:
+    def leave() -> None:
+        raise SystemExit(3)
+
+    relay: Relay[None] = Relay()
+    relay.run(leave)
+    with pytest.raises(SystemExit):
+        relay.result(0.0)
+
+
 def test_no_leg_runs_for_who_has_gone() -> None:
     relay: Relay[bool] = Relay()
     ran: list[bool] = []

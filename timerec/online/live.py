@@ -34,12 +34,13 @@ class LiveHistory:
 
         Args:
             weights: of kinds of events; others weigh 1.
-            counters: without, nothing is counted of items, categories and trends: enough for who reads histories only.
+            counters: without, nothing is counted of items, categories and trends, and no attribute is known: enough for who reads
+                histories only.
         """
         users, items = Ids(base.users), Ids(base.items[Columns.ITEM])
         self.kinds: list[str] = base.manifest["kinds"]
         self.intake = Intake(base.log, users, items, self.kinds, weights)
-        self.live = LiveLog(base.log if counters else without_counters(base.log))
+        self.live = LiveLog(base.log if counters else histories_only(base.log))
         let_go(base.log)  # copied now
         self._guests = list(users.reserve(GUESTS))
         for _ in self._guests:
@@ -161,11 +162,14 @@ class LiveState(LiveHistory):
         self._forecast = self._table._replace(offsets=offsets, first_step=first)
 
 
-def without_counters(log: EventLog) -> EventLog:
-    """The same events on an empty grid of half-lives: a fraction of the memory."""
+def histories_only(log: EventLog) -> EventLog:
+    """The same events on an empty grid of half-lives, and items without attributes: a fraction of the memory."""
     n, marks = len(log.event_item), len(log.top_item)
     state = np.zeros((n, 0), np.float32)
+    nowhere, none = np.zeros_like(log.attribute_start), np.zeros_like(log.attribute_size)
     return log._replace(
         half_lives=np.zeros(0), occurrence_state=state, category_state=state, tape_state=state,
+        attribute_start=nowhere, attribute_size=none, attribute_time=log.attribute_time[:0],
+        attribute_value=log.attribute_value[:0], attribute_mean=log.attribute_mean[:0],
         top_item=np.zeros((marks, 0, log.top_item.shape[2]), np.int32), top_score=np.zeros((marks, 0, log.top_item.shape[2])),
     )  # fmt: skip
