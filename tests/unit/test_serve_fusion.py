@@ -165,9 +165,17 @@ def test_an_answer_needs_no_event_loop_once_the_encoder_has_been_heard(fusion: F
     assert without == [True] and (answer.items, answer.heard) == ([{"item_id": "anna"}], 7)
 
 
-@pytest.mark.parametrize(("explain", "late", "expected"), [(False, False, "11"), (False, True, "12"), (True, False, "22")])
+@pytest.mark.parametrize(
+    ("ask", "late", "expected"),
+    [
+        (Ask("anna", 9), False, "11"),
+        (Ask("anna", 9), True, "12"),
+        (Ask("anna", 9, explain=True), False, "22"),
+        (Ask("anna", 9, diversity=0.5), False, "22"),
+    ],
+)
 def test_a_short_request_alone_stays_in_one_thread_if_the_encoder_is_in_time(
-    fusion: Fusion, explain: bool, late: bool, expected: str
+    fusion: Fusion, ask: Ask, late: bool, expected: str
 ) -> None:
     part: Any = fusion._parts["one"]
     encoder: Any = fusion._encoder
@@ -188,33 +196,9 @@ def test_a_short_request_alone_stays_in_one_thread_if_the_encoder_is_in_time(
 
     encoder.says, part.gathered = read, lambda: threads.__setitem__(0, here())
     part.begun, part.scored = begin, lambda: threads.append(here())
-    ask = Ask("anna", 9, explain=explain)
     (answer,) = asyncio.run(fusion.rank("one", [ask], [(0, 0)], [Waits(SOON, SOON)]))
     names = {"1": "timerec", "2": "timerec-scoring"}
     assert threads == ["timerec", *(names[number] for number in expected)] and answer.heard == 7
-
-
-def test_who_goes_while_the_network_begins_is_not_answered(fusion: Fusion) -> None:
-    part: Any = fusion._parts["one"]
-    beginning, gone, scored = threading.Event(), threading.Event(), []
-
-    def begin() -> None:
-        beginning.set()
-        gone.wait(SOON)
-
-    async def leave() -> None:
-        asked = asyncio.create_task(rank(fusion, "anna"))
-        await asyncio.to_thread(beginning.wait, SOON)
-        asked.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await asked
-
-    part.begun, part.scored = begin, lambda: scored.append(True)
-    asyncio.run(leave())
-    gone.set()
-    fusion._thread.submit(lambda: None).result()
-    fusion._scoring.submit(lambda: None).result()
-    assert not scored and fusion._in_work == 0
 
 
 def test_one_batch_is_scored_while_the_next_is_gathered(fusion: Fusion) -> None:
@@ -299,30 +283,43 @@ def test_who_has_gone_takes_the_call_to_the_encoder_along(fusion: Fusion) -> Non
     assert cancelled == [True]
 
 
-def test_for_who_has_gone_nothing_is_scored(fusion: Fusion) -> None:
+@pytest.mark.parametrize(
+    ("goes", "explain", "expected"),
+    [("gathering", False, []), ("queued", True, []), ("beginning", False, ["begun"]), ("beginning", True, ["begun"])],
+)
+def test_for_who_has_gone_nothing_more_is_computed(fusion: Fusion, goes: str, explain: bool, expected: list[str]) -> None:
     part: Any = fusion._parts["one"]
-    gathering, gone, begun = threading.Event(), threading.Event(), []
+    there, gone, done = threading.Event(), threading.Event(), []
 
-    def gather() -> None:
-        gathering.set()
+    def stay() -> None:
+        there.set()
         gone.wait(SOON)
 
+    def begin() -> None:
+        done.append("begun")
+        if goes == "beginning":
+            stay()
+
     async def leave() -> None:
-        asked = asyncio.create_task(rank(fusion, "anna"))
-        await asyncio.to_thread(gathering.wait, SOON)
+        asked = asyncio.create_task(fusion.rank("one", [Ask("anna", 9, explain=explain)], [(0, 0)], [Waits(SOON, SOON)]))
+        await asyncio.to_thread(there.wait, SOON)
+        if goes == "queued":
+            await asyncio.to_thread(fusion._thread.submit(lambda: None).result, SOON)  # its candidates are handed on
         asked.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asked
 
-    part.gathered, part.begun = gather, lambda: begun.append(True)
-    other = threading.Event()
-    fusion._scoring.submit(other.wait, SOON)  # it is busy with another batch
+    part.begun, part.scored = begin, lambda: done.append("scored")
+    if goes == "gathering":
+        part.gathered = stay
+    elif goes == "queued":  # behind another batch
+        part.gathered = there.set
+        fusion._scoring.submit(gone.wait, SOON)
     asyncio.run(leave())
     gone.set()
-    fusion._thread.submit(lambda: None).result()  # the kernel has ended
-    other.set()
+    fusion._thread.submit(lambda: None).result()
     fusion._scoring.submit(lambda: None).result()
-    assert not begun
+    assert done == expected and fusion._in_work == 0
 
 
 def test_a_model_that_fusion_or_encoder_does_not_hold_is_said_to_be_missing(fusion: Fusion) -> None:
