@@ -36,8 +36,8 @@ from bench.load import bundle_users
 from bench.service import HAPROXY, PARTS, scaled
 from serve_app.environment import PROXIES, prepare
 from serve_app.settings import Settings
-from timerec.bundle import HEAD
 from timerec.data.cluster import connect, disconnect
+from timerec.sealed import HEAD
 from timerec.store.open import open_store
 
 KILLED = ("fusion", "encoder", "forecaster", "gateway", "proxy", "redis")

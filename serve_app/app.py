@@ -19,6 +19,7 @@ from serve_app.models import Model
 from serve_app.settings import Scale, Settings
 from timerec.online.digest import unpacked
 from timerec.schema import Prepared
+from timerec.sealed import LOG, read_head
 from timerec.store.open import open_store
 
 SERVICER = "serve_app.timerec_pb2_grpc.add_TimerecServicer_to_server"
@@ -29,7 +30,8 @@ QUEUED = 512  # requests that one caller lets wait for a part; more are refused 
 def build(settings: Settings) -> serve.Application:
     """The application of these settings.
 
-    The bundle is verified and unpacked here, and the store asked, so that what is amiss starts nothing.
+    The bundle is verified here, a data set in its log's place is read, and the store asked, so that what is amiss starts
+    nothing. A bundle that nobody has unpacked is unpacked by the first replica of each machine.
 
     Raises:
         DataError: bundle, data, store, keys or clock are not as they must be.
@@ -49,8 +51,7 @@ def build(settings: Settings) -> serve.Application:
         settings = settings.model_copy(update={"keys": keys})
     with open_store(settings.store) as store:
         store.ping()
-    work = unpacked(settings.bundle, settings.folder, settings.data) or _unpack_elsewhere(settings)
-    manifest = json.loads((work / "prepared" / Prepared.MANIFEST).read_text())
+    manifest = json.loads((_log_of(settings) / Prepared.MANIFEST).read_text())
     model = vars(Model.at(settings.bundle, settings.data))
     parts = (model, str(settings.folder.absolute()), settings.store)
     encoder: Any = _deployment("encoder", Encoder, settings.encoder).bind(*parts)
@@ -117,10 +118,18 @@ def _deployment(name: str, part: type, scale: Scale) -> serve.Deployment:
     return serve.deployment(name=name, **options_of(scale))(part)
 
 
-def _unpack_elsewhere(settings: Settings) -> Path:
-    """Where the bundle is unpacked now, by a process that ends: this one is small, and what unpacking imports stays for good."""
+def _log_of(settings: Settings) -> Path:
+    """Where the log is prepared that requests are answered from."""
+    read_head(settings.bundle)
+    if settings.data is None:
+        return settings.bundle / LOG
+    return (unpacked(settings.bundle, settings.folder, settings.data) or _read_elsewhere(settings)) / "prepared"
+
+
+def _read_elsewhere(settings: Settings) -> Path:
+    """Where the data set is read now, by a process that ends: this one is small, and what reading imports stays for good."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    task: Any = ray.remote(max_calls=1, num_cpus=0)(_unpack)  # what the decorator makes of it is not known to type checkers
+    task: Any = ray.remote(max_calls=1, num_cpus=0)(_read)  # what the decorator makes of it is not known to type checkers
     try:
         found: Path = ray.get(
             task.options(scheduling_strategy=here).remote(settings.bundle.absolute(), settings.folder.absolute(), settings.data)
@@ -130,9 +139,9 @@ def _unpack_elsewhere(settings: Settings) -> Path:
     return found
 
 
-def _unpack(bundle: Path, folder: Path, data: Path | None) -> Path:
+def _read(bundle: Path, folder: Path, data: Path) -> Path:
     from timerec.data.cluster import connect
     from timerec.online.base import open_base
 
     connect()
-    return open_base(bundle, folder, data.absolute() if data else None).files.prepared.parent
+    return open_base(bundle, folder, data.absolute()).files.prepared.parent

@@ -158,7 +158,7 @@ def bundle_of(folder: Path, rows: pd.DataFrame, users: list, items: list, kinds:
 
 def sealed(folder: Path) -> Path:
     """The folder as a bundle that opens: with a head and checksums."""
-    from timerec.bundle import FORMAT, HEAD, VERSION  # torch: not for every test
+    from timerec.sealed import FORMAT, HEAD, VERSION
 
     paths = [path for path in folder.rglob("*") if path.is_file()]
     files = {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,22 +15,22 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
-from safetensors.torch import load_file as load_tensors
 
 from timerec.candidates.similar import Similar
 from timerec.encoder.reduce import Reducer
 from timerec.eventlog import write_log
 from timerec.forecaster.features import ForecastFeatures
-from timerec.model import JointModel, Shape
 from timerec.schema import Columns, DataError, Prepared
+from timerec.sealed import FORMAT, HEAD, LOG, VERSION, checksum, read_head
 from timerec.state import State, open_state
 from timerec.training.tables import FILE as TABLES
 from timerec.training.tables import load_tables
 
-FORMAT, VERSION = "timerec-bundle", 4  # goes up whenever what is stored changes, in bundles or in stages of a run
-HEAD = "bundle.json"
+if TYPE_CHECKING:
+    from timerec.model import JointModel
+
 WEIGHTS, VECTORS, FORECASTS = "model.safetensors", "vectors.safetensors", "forecast.safetensors"
-FORECASTER, LOG, ADAPTER = "forecaster", "log", "adapter.safetensors"
+FORECASTER, ADAPTER = "forecaster", "adapter.safetensors"
 _LOG_FILES = (Prepared.MANIFEST, Prepared.USERS, Prepared.ITEMS, Prepared.ATTRIBUTES, "series.parquet")
 
 
@@ -64,7 +63,8 @@ def write_bundle(run: RunFolders, weights: Path, out: Path, config: dict[str, An
     shutil.copytree(run.prepared / Prepared.EVENTS, draft / LOG / Prepared.EVENTS)
     for path in run.forecast.glob("model.*"):
         shutil.copy(path, draft / FORECASTER / path.name)
-    text = {"text": np.load(run.encoded / "vectors.npy")}
+    text: dict[str, NDArray[Any]] = {"text": np.load(run.encoded / "vectors.npy")}
+    text["family"] = load_tables(run.finetuned)[1].families_of(text["text"])
     if (run.finetuned / "text.npy").exists():
         text["renewed"] = np.load(run.finetuned / "text.npy")
     save_file({name: np.ascontiguousarray(array) for name, array in text.items()}, draft / VECTORS)
@@ -80,7 +80,7 @@ def write_bundle(run: RunFolders, weights: Path, out: Path, config: dict[str, An
         "config": config,
         "shape": json.loads((run.finetuned / "shape.json").read_text()),
         "forecast": {"origin": features.origin, "step": features.step, "names": features.names},
-        "files": {name: _digest(draft / name) for name in files},
+        "files": {name: checksum(draft / name) for name in files},
     }
     (draft / HEAD).write_text(json.dumps(head, indent=1))
     shutil.rmtree(out, ignore_errors=True)
@@ -107,25 +107,7 @@ class Bundle:
             DataError: it is no bundle, of another version, or damaged.
         """
         path = Path(path)
-        try:
-            head = json.loads((path / HEAD).read_text())
-        except (OSError, ValueError):
-            raise DataError(f"{path}: is no timerec bundle (no readable {HEAD}): give the bundle folder of a run") from None
-        if not isinstance(head, dict) or head.get("format") != FORMAT:
-            raise DataError(f"{path / HEAD}: is not the head of a timerec bundle: give the bundle folder of a run")
-        if head.get("version") != VERSION:
-            raise DataError(f"{path}: bundle version {head.get('version')} cannot be read by this timerec, which reads {VERSION}")
-        files = head.get("files")
-        if not isinstance(files, dict):
-            raise DataError(f"{path / HEAD}: is damaged (it has no checksums): copy the bundle again")
-        wanted = "" if verify is True else tuple(verify or ())
-        for name, digest in files.items() if verify else ():
-            if not name.startswith(wanted):
-                continue
-            file = path / name
-            if ".." in Path(name).parts or Path(name).is_absolute() or not file.is_file() or _digest(file) != digest:
-                raise DataError(f"{file}: is missing or damaged (its checksum differs): copy the bundle again")
-        return cls(path, head)
+        return cls(path, read_head(path, verify))
 
     @property
     def config(self) -> dict[str, Any]:
@@ -146,6 +128,10 @@ class Bundle:
         """Text vectors [I, D] of the catalogue by the pretrained language model: what the features see."""
         return load_file(self.path / VECTORS)["text"]
 
+    def families(self) -> NDArray[np.int32]:
+        """Family [I] of each item of the catalogue, by its text."""
+        return load_file(self.path / VECTORS)["family"]
+
     def renewed(self) -> NDArray[np.float32] | None:
         """Those of the fine-tuned language model, which the network reads in their place; None where it was frozen."""
         return load_file(self.path / VECTORS).get("renewed")
@@ -154,7 +140,8 @@ class Bundle:
         """The state on the bundle's own log; the arrays of the log are built under `work`."""
         shutil.copytree(self.path / LOG, work, dirs_exist_ok=True)
         write_log(work)
-        state, renewed = open_state(work, self.text(), self.forecasts(), *self.tables()), self.renewed()
+        state = open_state(work, self.text(), self.forecasts(), *self.tables(), self.families())
+        renewed = self.renewed()
         return state if renewed is None else replace(state, text=renewed)
 
     def forecasts(self) -> ForecastFeatures:
@@ -172,6 +159,10 @@ class Bundle:
         Args:
             stranger: behind the catalogue it has one item more, which stands for all that are in no table.
         """
+        from safetensors.torch import load_file as load_tensors  # torch, which who only unpacks a bundle does not need
+
+        from timerec.model import JointModel, Shape
+
         shape = dict(self.head["shape"])
         names = shape.pop("category_names")
         model = JointModel(Shape(**shape))
@@ -212,11 +203,3 @@ def place_of(wanted: pa.Array | pa.ChunkedArray, table: pa.Array | pa.ChunkedArr
     whole = table.combine_chunks() if isinstance(table, pa.ChunkedArray) else table
     found = pc.index_in(wanted, value_set=whole)
     return pc.fill_null(pc.cast(found, pa.int64()), -1).to_numpy()
-
-
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -17,6 +17,7 @@ from timerec.cli_options import Moment, console, seconds
 from timerec.cli_replay import replay
 from timerec.cli_serve import serve, serve_key
 from timerec.cli_store import store_app
+from timerec.cli_unpack import unpack
 from timerec.config import Config, load_config
 from timerec.schema import DataError
 
@@ -26,6 +27,7 @@ app.add_typer(data_app, name="data")
 app.command("serve")(serve)
 app.command("serve-key")(serve_key)
 app.command("replay")(replay)
+app.command("unpack")(unpack)
 app.add_typer(store_app, name="store")
 STAGES = 6
 

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from timerec.cli_options import console
+from timerec.cli_unpack import FOLDER, Folder
 
 if TYPE_CHECKING:
     from timerec.online.replay import Replayed
@@ -25,7 +26,7 @@ def replay(
     bundle: Annotated[Path, typer.Option("--bundle", help="the bundle that answered it")],
     store: Annotated[str, typer.Option("--store", help="the event store of the service")],
     data: Annotated[Path | None, typer.Option("--data", help="the data set directory, where it was served from one")] = None,
-    folder: Annotated[Path, typer.Option("--folder", help="where bundles are unpacked")] = Path(".timerec-serve"),
+    folder: Folder = FOLDER,
 ) -> None:
     """Answer a logged request again, from exactly what was known then: why did she get this on Tuesday?"""
     from timerec.data.cluster import connect

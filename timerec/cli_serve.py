@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import threading
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +17,7 @@ import yaml
 from pydantic import ValidationError
 
 from timerec.cli_options import console
+from timerec.cli_unpack import unpacking
 from timerec.schema import DataError
 
 
@@ -48,7 +49,9 @@ def serve(
         proxy = "serve"
     _check_free(host, port, f"--host {host} --port {port}")
     serves_host = prepare(proxy, settings.limits.body_seconds, host)
-    _run(settings, host, serves_host, port, grpc_port)
+    # a log in the bundle's place is read with Ray, once that is there
+    with unpacking(settings.bundle, settings.folder) if settings.data is None else nullcontext():
+        _run(settings, host, serves_host, port, grpc_port)
 
 
 def serve_key(
@@ -136,7 +139,7 @@ def _run(settings: Any, host: str, serves_host: str, port: int, grpc_port: int |
     from serve_app.app import start
 
     try:
-        console.print("unpacking the bundle, starting gateway, encoder, forecaster and fusion …")
+        console.print("starting gateway, encoder, forecaster and fusion …")
         start(settings, serves_host, port, grpc_port)
         if grpc_port is not None:
             console.print(f"gRPC: port {grpc_port} of every interface", highlight=False)

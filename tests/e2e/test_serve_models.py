@@ -13,8 +13,8 @@ import pytest
 from tests.conftest import SmallRun
 from tests.serve_cases import Served, served
 from tests.small_data import DAYS, START
-from timerec.bundle import HEAD
 from timerec.clock import DAY
+from timerec.sealed import HEAD
 
 pytestmark = pytest.mark.slow  # starts the service, which takes a minute on two busy cores
 

@@ -7,8 +7,9 @@ import json
 
 import pytest
 
-from timerec.bundle import FORMAT, HEAD, VERSION, Bundle
+from timerec.bundle import Bundle
 from timerec.schema import DataError
+from timerec.sealed import FORMAT, HEAD, VERSION
 
 
 @pytest.fixture

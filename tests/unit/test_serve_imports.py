@@ -27,3 +27,9 @@ def test_the_environment_says_how_ray_data_reads() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.stdout.strip() == "False False", done.stdout + done.stderr[-500:]
+
+
+def test_who_only_unpacks_a_bundle_imports_no_network_and_no_ray() -> None:
+    heavy = (*HEAVY, "torch", "ray")
+    script = f"import sys, timerec.online.base; print([name for name in {heavy} if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "[]\n"

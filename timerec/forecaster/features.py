@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from timerec.clock import WEEK
 from timerec.forecaster.inputs import FLOOR, HALF_LIVES, LEVEL, Levels, inputs, levels, season
-from timerec.forecaster.recurrent import RecurrentForecaster
 from timerec.forecaster.series import ItemSeries
+
+if TYPE_CHECKING:
+    from timerec.forecaster.recurrent import RecurrentForecaster
 
 CHUNK = 512  # items side by side; the last chunk is filled up, so that every network call has one shape
 OWN = ["level", "trend", "period", "volatility", "since"]  # columns that need no network
@@ -129,6 +131,8 @@ def _freeze(values: NDArray[np.float32], series: ItemSeries) -> None:
 
 def outputs(model: RecurrentForecaster, series: ItemSeries, items: NDArray[np.int64]) -> NDArray[np.float32]:
     """Point forecast and quantiles [T, n, H, 1 + Q] of the series of `items` [n] (at most CHUNK) at the end of every step."""
+    import torch  # which who only reads features does not need
+
     net = model.architecture
     y, first = series.dense(items), series.first_step[items]
     state = levels(y)

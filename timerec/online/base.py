@@ -13,7 +13,7 @@ from pathlib import Path
 from timerec.bundle import FORECASTER, WEIGHTS, Bundle
 from timerec.config import Config
 from timerec.online.digest import DONE, digest_of
-from timerec.pipeline.unpacked import files_in, keep_families, open_bundle
+from timerec.pipeline.unpacked import files_in, open_bundle
 from timerec.state import State
 from timerec.training.sources import StateFiles
 
@@ -66,7 +66,6 @@ def open_base(bundle: Path, folder: Path, data: Path | None = None) -> Base:
                 from timerec.pipeline.opened import open_data  # language models and Ray Data, which only this needs
 
                 open_data(opened, data, work)
-            keep_families(work)
             (work / DONE).write_text(json.dumps({"bundle": str(bundle), "data": str(data) if data else None}))
     return Base(opened, files_in(work), digest)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from timerec import __version__
 from timerec.schema import DataError
+from timerec.sealed import HEAD
 
-HEAD = "bundle.json"
 DONE = "done.json"
 
 

@@ -18,7 +18,7 @@ from timerec.encoder.peft import load_adapter_state, trainable_encoder
 from timerec.pipeline.encode import encode
 from timerec.pipeline.forecast import apply
 from timerec.pipeline.prepare import prepare
-from timerec.pipeline.unpacked import RENEWED, VECTORS, files_in
+from timerec.pipeline.unpacked import FAMILIES, RENEWED, VECTORS, files_in
 from timerec.schema import Columns, DataError, Prepared
 from timerec.training.sources import StateFiles
 from timerec.training.tables import save_tables
@@ -55,9 +55,11 @@ def open_data(bundle: Bundle, data: Path, work: Path, latest: int | None = None)
             f"({manifest['last']}): correct it"
         )
     items = pq.read_table(prepared / Prepared.ITEMS, columns=[Columns.ITEM])[Columns.ITEM].combine_chunks()
-    np.save(work / VECTORS, _text(bundle, prepared, work, trained))
+    text = _text(bundle, prepared, work, trained)
+    np.save(work / VECTORS, text)
     apply(bundle.path / FORECASTER, prepared, latest).save(work / "features")
     similar, reducer = bundle.tables()
+    np.save(work / FAMILIES, reducer.families_of(text))
     save_tables(work, remap(similar, place_of(bundle.items()[Columns.ITEM], items), len(items)), reducer)
     renewed = _renewed(bundle, prepared, trained)
     if renewed is not None:

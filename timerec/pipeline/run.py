@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 import timerec
-from timerec.bundle import VERSION, RunFolders, write_bundle
+from timerec.bundle import RunFolders, write_bundle
 from timerec.config import Config
 from timerec.data.cluster import connect
 from timerec.evaluation.baselines import load_baseline
@@ -25,6 +25,7 @@ from timerec.pipeline.forecast import forecast
 from timerec.pipeline.peers import check_peers
 from timerec.pipeline.prepare import prepare
 from timerec.schema import Columns, DataError
+from timerec.sealed import VERSION
 from timerec.training.rules import RECIPE
 from timerec.training.sources import StateFiles
 

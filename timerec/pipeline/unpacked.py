@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from timerec.bundle import LOG, Bundle
+from timerec.bundle import Bundle
 from timerec.eventlog import write_log
+from timerec.sealed import LOG
 from timerec.training.sources import StateFiles
 from timerec.training.tables import FILE as TABLES
 
@@ -23,17 +24,13 @@ def files_in(work: Path) -> StateFiles:
     return StateFiles(work / "prepared", work / VECTORS, work / "features", work, renewed, families)
 
 
-def keep_families(work: Path) -> None:
-    """Keep the families of items in an unpacked folder: processes that map it open sooner."""
-    np.save(work / FAMILIES, files_in(work).open().sources.family)
-
-
 def open_bundle(bundle: Bundle, work: Path) -> StateFiles:
     """Unpack the bundle's own log and what was learnt on it into `work`."""
     prepared = work / "prepared"
     shutil.copytree(bundle.path / LOG, prepared)
     write_log(prepared)
     np.save(work / VECTORS, bundle.text())
+    np.save(work / FAMILIES, bundle.families())
     bundle.forecasts().save(work / "features")
     shutil.copy(bundle.path / TABLES, work / TABLES)
     renewed = bundle.renewed()
