@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -58,14 +58,14 @@ def free_port() -> int:
 
 
 @contextmanager
-def served(folder: Path, bundle: Path, *options: str) -> Iterator[Served]:
-    """`timerec serve` on a free port; SIGINT ends it."""
+def served(folder: Path, bundle: Path, *options: str, environment: Mapping[str, str] | None = None) -> Iterator[Served]:
+    """`timerec serve` on a free port, with more `environment` where given; SIGINT ends it."""
     port, log = free_port(), folder / "serve.log"
     command = [sys.executable, "-m", "timerec.cli", "serve", "--bundle", str(bundle), "--port", str(port), *options]
     with log.open("w") as out:
         process = subprocess.Popen(
             command, cwd=folder, stdout=out, stderr=out, start_new_session=True,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **SMALL_MESSAGES},
+            env={**os.environ, "PYTHONPATH": str(ROOT), **SMALL_MESSAGES, **(environment or {})},
         )  # fmt: skip
     try:
         until = time.monotonic() + 600
