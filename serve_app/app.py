@@ -51,7 +51,12 @@ def build(settings: Settings) -> serve.Application:
         settings = settings.model_copy(update={"keys": keys})
     with open_store(settings.store) as store:
         store.ping()
-    manifest = json.loads((_log_of(settings) / Prepared.MANIFEST).read_text())
+    work = unpacked(settings.bundle, settings.folder, settings.data)
+    read_head(settings.bundle, verify=work is None)
+    if work is None and settings.data is not None:
+        work = _read_elsewhere(settings.bundle, settings.folder, settings.data)
+    log = settings.bundle / LOG if work is None else work / "prepared"
+    manifest = json.loads((log / Prepared.MANIFEST).read_text())
     model = vars(Model.at(settings.bundle, settings.data))
     parts = (model, str(settings.folder.absolute()), settings.store)
     encoder: Any = _deployment("encoder", Encoder, settings.encoder).bind(*parts)
@@ -118,22 +123,13 @@ def _deployment(name: str, part: type, scale: Scale) -> serve.Deployment:
     return serve.deployment(name=name, **options_of(scale))(part)
 
 
-def _log_of(settings: Settings) -> Path:
-    """Where the log is prepared that requests are answered from."""
-    read_head(settings.bundle)
-    if settings.data is None:
-        return settings.bundle / LOG
-    return (unpacked(settings.bundle, settings.folder, settings.data) or _read_elsewhere(settings)) / "prepared"
-
-
-def _read_elsewhere(settings: Settings) -> Path:
-    """Where the data set is read now, by a process that ends: this one is small, and what reading imports stays for good."""
+def _read_elsewhere(bundle: Path, folder: Path, data: Path) -> Path:
+    """Where a data set is read now, by a process that ends: this one is small, and what reading imports stays for good."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     task: Any = ray.remote(max_calls=1, num_cpus=0)(_read)  # what the decorator makes of it is not known to type checkers
     try:
-        found: Path = ray.get(
-            task.options(scheduling_strategy=here).remote(settings.bundle.absolute(), settings.folder.absolute(), settings.data)
-        )
+        given = (bundle.absolute(), folder.absolute(), data.absolute())
+        found: Path = ray.get(task.options(scheduling_strategy=here).remote(*given))
     except RayTaskError as error:
         raise error.cause from None
     return found
@@ -144,4 +140,4 @@ def _read(bundle: Path, folder: Path, data: Path) -> Path:
     from timerec.online.base import open_base
 
     connect()
-    return open_base(bundle, folder, data.absolute()).files.prepared.parent
+    return open_base(bundle, folder, data).files.prepared.parent

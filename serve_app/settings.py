@@ -7,6 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from timerec.online.digest import FOLDER
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid")
@@ -66,7 +68,7 @@ class Settings(_Section):
     bundle: Path = Field(description="a run's bundle folder")
     data: Path | None = Field(None, description="data set directory whose log takes the place of the bundle's own")
     store: str = Field("events.db", description="event store: a path, sqlite:///PATH or redis://HOST:PORT/DB")
-    folder: Path = Field(Path(".timerec-serve"), description="where bundles are unpacked, once a machine")
+    folder: Path = Field(FOLDER, description="where bundles are unpacked, once a machine")
     clock: str = Field("wall", description="wall, log (starts at the end of the log) or an ISO time at which it starts")
     keys: Path | None = Field(None, description="file of API keys (`timerec serve-key`); without it nobody is asked for one")
     hosts: list[str] = Field(

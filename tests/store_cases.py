@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from timerec.sealed import FORMAT, HEAD, VERSION
 from timerec.store import Accepted, Event, EventStore, Stored
 
 DURABLE = {"appendonly": "yes", "appendfsync": "always"}
@@ -158,8 +159,6 @@ def bundle_of(folder: Path, rows: pd.DataFrame, users: list, items: list, kinds:
 
 def sealed(folder: Path) -> Path:
     """The folder as a bundle that opens: with a head and checksums."""
-    from timerec.sealed import FORMAT, HEAD, VERSION
-
     paths = [path for path in folder.rglob("*") if path.is_file()]
     files = {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
     (folder / HEAD).write_text(json.dumps({"format": FORMAT, "version": VERSION, "config": {}, "files": files}))

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from timerec.candidates.similar import Similar
@@ -64,7 +65,8 @@ def write_bundle(run: RunFolders, weights: Path, out: Path, config: dict[str, An
     for path in run.forecast.glob("model.*"):
         shutil.copy(path, draft / FORECASTER / path.name)
     text: dict[str, NDArray[Any]] = {"text": np.load(run.encoded / "vectors.npy")}
-    text["family"] = load_tables(run.finetuned)[1].families_of(text["text"])
+    _, reducer = load_tables(run.finetuned)
+    text["family"] = reducer.families(reducer(text["text"]))
     if (run.finetuned / "text.npy").exists():
         text["renewed"] = np.load(run.finetuned / "text.npy")
     save_file({name: np.ascontiguousarray(array) for name, array in text.items()}, draft / VECTORS)
@@ -126,15 +128,23 @@ class Bundle:
 
     def text(self) -> NDArray[np.float32]:
         """Text vectors [I, D] of the catalogue by the pretrained language model: what the features see."""
-        return load_file(self.path / VECTORS)["text"]
+        text = self._vectors("text")
+        assert text is not None  # a bundle that opens has them
+        return text
 
     def families(self) -> NDArray[np.int32]:
         """Family [I] of each item of the catalogue, by its text."""
-        return load_file(self.path / VECTORS)["family"]
+        family = self._vectors("family")
+        assert family is not None
+        return family
 
     def renewed(self) -> NDArray[np.float32] | None:
         """Those of the fine-tuned language model, which the network reads in their place; None where it was frozen."""
-        return load_file(self.path / VECTORS).get("renewed")
+        return self._vectors("renewed")
+
+    def _vectors(self, name: str) -> NDArray[Any] | None:
+        with safe_open(self.path / VECTORS, "numpy") as file:
+            return file.get_tensor(name) if name in file.keys() else None  # noqa: SIM118, no mapping
 
     def state(self, work: Path) -> State:
         """The state on the bundle's own log; the arrays of the log are built under `work`."""
@@ -159,7 +169,7 @@ class Bundle:
         Args:
             stranger: behind the catalogue it has one item more, which stands for all that are in no table.
         """
-        from safetensors.torch import load_file as load_tensors  # torch, which who only unpacks a bundle does not need
+        from safetensors.torch import load_file as load_tensors  # torch: unpacking does not need it
 
         from timerec.model import JointModel, Shape
 

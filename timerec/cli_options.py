@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,6 +13,7 @@ from timerec.schema import DataError
 
 console = Console(stderr=True)
 Moment = Annotated[str, typer.Option(help="unix seconds or ISO time (UTC)")]
+Folder = Annotated[Path, typer.Option("--folder", help="where bundles are unpacked")]
 
 
 def seconds(text: str, option: str) -> int | None:

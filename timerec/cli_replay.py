@@ -12,8 +12,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from timerec.cli_options import console
-from timerec.cli_unpack import FOLDER, Folder
+from timerec.cli_options import Folder, console
+from timerec.online.digest import FOLDER
 
 if TYPE_CHECKING:
     from timerec.online.replay import Replayed

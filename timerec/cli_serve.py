@@ -7,7 +7,8 @@ import os
 import signal
 import socket
 import threading
-from contextlib import nullcontext, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -49,8 +50,10 @@ def serve(
         proxy = "serve"
     _check_free(host, port, f"--host {host} --port {port}")
     serves_host = prepare(proxy, settings.limits.body_seconds, host)
-    # a log in the bundle's place is read with Ray, once that is there
-    with unpacking(settings.bundle, settings.folder) if settings.data is None else nullcontext():
+    if settings.data is None:
+        with unpacking(settings.bundle, settings.folder) as check:
+            _run(settings, host, serves_host, port, grpc_port, check)
+    else:  # which is read with Ray, once that is there
         _run(settings, host, serves_host, port, grpc_port)
 
 
@@ -123,7 +126,10 @@ def _check_free(host: str, port: int, given: str) -> None:
             raise DataError(f"{given}: cannot be listened on ({error.strerror}): choose others") from None
 
 
-def _run(settings: Any, host: str, serves_host: str, port: int, grpc_port: int | None) -> None:
+def _run(
+    settings: Any, host: str, serves_host: str, port: int, grpc_port: int | None, check: Callable[[], None] = lambda: None
+) -> None:
+    """Run the service until somebody ends it; `check` raises where what it needs beside Ray has failed."""
     from timerec.data.cluster import connect, disconnect, environment
 
     environment()
@@ -139,8 +145,13 @@ def _run(settings: Any, host: str, serves_host: str, port: int, grpc_port: int |
     from serve_app.app import start
 
     try:
+        check()
         console.print("starting gateway, encoder, forecaster and fusion …")
-        start(settings, serves_host, port, grpc_port)
+        try:
+            start(settings, serves_host, port, grpc_port)
+        except Exception:
+            check()  # the cause, where replicas did not start for want of it
+            raise
         if grpc_port is not None:
             console.print(f"gRPC: port {grpc_port} of every interface", highlight=False)
         console.print(f"ready: http://{host}:{port}/  (Ctrl-C ends it)", highlight=False)

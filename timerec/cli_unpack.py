@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from timerec.cli_options import console
-from timerec.online.digest import unpacked
-
-FOLDER = Path(".timerec-serve")
-Folder = Annotated[Path, typer.Option("--folder", help="where bundles are unpacked")]
+from timerec.cli_options import Folder, console
+from timerec.online.digest import FOLDER, unpacked
+from timerec.schema import DataError
+from timerec.sealed import read_head
 
 
 def unpack(
@@ -33,21 +33,34 @@ def unpack(
 
 
 @contextmanager
-def unpacking(bundle: Path, folder: Path) -> Iterator[None]:
-    """Unpack beside this block. Who opens the bundle meanwhile waits for it; where it fails, they try, and say what is amiss.
+def unpacking(bundle: Path, folder: Path) -> Iterator[Callable[[], None]]:
+    """Unpack beside this block; who opens the bundle meanwhile waits for it.
 
     In a process that ends: what unpacking imports would stay for good in one that goes on.
 
+    Yields:
+        A function that raises `DataError` where unpacking has failed by then.
+
     Raises:
-        DataError: there is no head of a bundle.
+        DataError: there is no head of a bundle that can be read.
     """
+    read_head(bundle, verify=False)
     if unpacked(bundle, folder):
-        yield
+        yield lambda: None
         return
-    words = ("unpack", "--bundle", str(bundle), "--folder", str(folder))
-    silent: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen([sys.executable, "-m", "timerec.cli", *words], **silent) as process:
+    command = [sys.executable, "-m", "timerec.cli", "unpack", "--bundle", str(bundle), "--folder", str(folder)]
+    with (
+        tempfile.TemporaryFile("w+") as said,
+        # in a session of its own: by Ctrl-C it would go before those that wait for it, and these would begin anew
+        subprocess.Popen(command, stdout=said, stderr=said, start_new_session=True) as process,
+    ):
+
+        def check() -> None:
+            if process.poll():
+                said.seek(0)
+                raise DataError((said.read().strip().splitlines() or ["unpacking ended"])[-1].removeprefix("timerec: "))
+
         try:
-            yield
+            yield check
         finally:
             process.terminate()

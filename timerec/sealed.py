@@ -31,7 +31,8 @@ def read_head(path: Path, verify: bool | Collection[str] = True) -> dict[str, An
     if not isinstance(head, dict) or head.get("format") != FORMAT:
         raise DataError(f"{path / HEAD}: is not the head of a timerec bundle: give the bundle folder of a run")
     if head.get("version") != VERSION:
-        raise DataError(f"{path}: bundle version {head.get('version')} cannot be read by this timerec, which reads {VERSION}")
+        found = head.get("version")
+        raise DataError(f"{path}: bundle version {found} cannot be read by this timerec, which reads {VERSION}: train it anew")
     files = head.get("files")
     if not isinstance(files, dict):
         raise DataError(f"{path / HEAD}: is damaged (it has no checksums): copy the bundle again")

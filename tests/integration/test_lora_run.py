@@ -28,7 +28,8 @@ def test_bundle_and_directory_answer_alike(ray_local: None, tmp_path: Path) -> N
     assert renewed is not None
     assert renewed.shape == bundle.text().shape
     assert not np.allclose(renewed, bundle.text(), atol=1e-4)
-    families = bundle.tables()[1].families_of(bundle.text())  # of what features see, not of what the network reads
+    _, reducer = bundle.tables()
+    families = reducer.families(reducer(bundle.text()))  # of what features see, not of what the network reads
     np.testing.assert_array_equal(bundle.families(), families)
 
     log = pd.read_parquet(data / "interactions.parquet").sort_values("timestamp")

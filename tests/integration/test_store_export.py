@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 
 from tests.small_data import write_small
 from tests.store_cases import sealed
-from timerec.bundle import LOG
 from timerec.config import DataConfig
 from timerec.pipeline.prepare import prepare
 from timerec.schema import Columns, Prepared
+from timerec.sealed import LOG
 from timerec.store import open_store
 from timerec.store.compact import compact
 from timerec.store.transfer import export, load

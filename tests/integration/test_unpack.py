@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +19,7 @@ from safetensors.numpy import load_file, save_file
 from serve_app.app import build
 from serve_app.settings import Settings
 from tests.conftest import SmallRun
+from timerec import cli_serve
 from timerec.bundle import VECTORS
 from timerec.cli_unpack import unpacking
 from timerec.online.base import open_base
@@ -23,14 +27,15 @@ from timerec.online.digest import unpacked
 from timerec.schema import DataError
 from timerec.sealed import HEAD, checksum
 
-
-def until_unpacked(bundle: Path, folder: Path) -> Path:
-    """Where it is, within a minute."""
-    until = time.monotonic() + 60
-    while (found := unpacked(bundle, folder)) is None:
-        assert time.monotonic() < until
-        time.sleep(0.1)
-    return found
+REST: dict[str, Any] = {
+    "store": "",
+    "host": "127.0.0.1",
+    "grpc_port": None,
+    "proxy": "serve",
+    "keys": None,
+    "clock": "",
+    "config": None,
+}
 
 
 def test_the_command_says_where_it_is_and_what_is_amiss(small_run: SmallRun, tmp_path: Path) -> None:
@@ -45,33 +50,93 @@ def test_the_command_says_where_it_is_and_what_is_amiss(small_run: SmallRun, tmp
     assert wrong.returncode == 2 and "is no timerec bundle" in wrong.stderr and "Traceback" not in wrong.stderr
 
 
-def test_it_is_unpacked_beside_and_who_opens_it_maps_that(small_run: SmallRun, tmp_path: Path) -> None:
+def test_it_is_unpacked_beside_and_who_opens_it_waits(small_run: SmallRun, tmp_path: Path) -> None:
+    with unpacking(small_run.bundle, tmp_path) as check:
+        until = time.monotonic() + 60
+        while not list(tmp_path.glob("*.lock")):
+            assert time.monotonic() < until
+            time.sleep(0.001)
+        assert unpacked(small_run.bundle, tmp_path) is None
+        work = open_base(small_run.bundle, tmp_path).files.prepared.parent
+        check()
+    assert unpacked(small_run.bundle, tmp_path) == work
+
+
+def test_one_that_is_ended_in_the_middle_is_begun_anew(small_run: SmallRun, tmp_path: Path) -> None:
     with unpacking(small_run.bundle, tmp_path):
-        work = until_unpacked(small_run.bundle, tmp_path)
-        written = (work / "done.json").stat().st_mtime_ns
-        assert open_base(small_run.bundle, tmp_path).files.prepared.parent == work
-    assert (work / "done.json").stat().st_mtime_ns == written
+        until = time.monotonic() + 60
+        while not list(tmp_path.glob("*/prepared")):
+            assert time.monotonic() < until
+            time.sleep(0.001)
+    assert unpacked(small_run.bundle, tmp_path) is None
+    assert open_base(small_run.bundle, tmp_path).state().log.n_items > 0
 
 
-def test_what_is_unpacked_already_needs_no_process(small_run: SmallRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_unpacked_already_needs_no_process_and_is_not_written_to(
+    small_run: SmallRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     open_base(small_run.bundle, tmp_path)
+    next(tmp_path.glob("*.lock")).unlink()
     monkeypatch.setattr(subprocess, "Popen", None)
     with unpacking(small_run.bundle, tmp_path):
-        pass
+        open_base(small_run.bundle, tmp_path)
+    assert not list(tmp_path.glob("*.lock"))
 
 
-def test_it_goes_with_the_service_that_wanted_it(small_run: SmallRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    started = []
+def test_a_folder_that_cannot_be_written_is_a_sentence(small_run: SmallRun, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    sentence = r"file/folder: .* cannot be unpacked there \(Not a directory\): make room, or name another folder"
+    with pytest.raises(DataError, match=sentence):
+        open_base(small_run.bundle, tmp_path / "file" / "folder")
 
-    class Kept(subprocess.Popen[bytes]):
-        def __init__(self, command: list[str], **options: object) -> None:
-            super().__init__([sys.executable, "-c", "import time; time.sleep(600)"])
-            started.append(self)
+    def until_it_fails(check: Callable[[], None]) -> None:
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            check()
+            time.sleep(0.1)
 
-    monkeypatch.setattr(subprocess, "Popen", Kept)
-    with unpacking(small_run.bundle, tmp_path):
-        assert started[0].poll() is None
-    assert started[0].poll() is not None
+    with unpacking(small_run.bundle, tmp_path / "file" / "folder") as check, pytest.raises(DataError, match=sentence):
+        until_it_fails(check)
+
+
+@pytest.mark.parametrize("with_data", [False, True])
+def test_the_service_starts_beside(small_run: SmallRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_data: bool) -> None:
+    seen = []
+
+    def run(settings: Settings, *_: object) -> None:
+        until = time.monotonic() + (5 if with_data else 60)
+        while time.monotonic() < until and not list(settings.folder.glob("*.lock")):
+            time.sleep(0.01)
+        seen.append(bool(list(settings.folder.glob("*.lock"))))
+
+    monkeypatch.setattr(cli_serve, "_run", run)
+    monkeypatch.setattr("serve_app.environment.prepare", lambda *_: "127.0.0.1")
+    monkeypatch.chdir(tmp_path)
+    cli_serve.serve(bundle=small_run.bundle, data=tmp_path if with_data else None, port=0, **REST)
+    assert seen == [not with_data]
+
+
+def test_a_service_without_room_to_unpack_ends_with_the_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+    def check() -> None:
+        if started:
+            raise DataError("no room")
+
+    def start(*_: object) -> None:
+        started.append(True)
+        raise RuntimeError("deploying failed")
+
+    started: list[bool] = []
+    for name in ("connect", "disconnect", "environment"):
+        monkeypatch.setattr(f"timerec.data.cluster.{name}", lambda *_, **__: None)
+    monkeypatch.setattr("ray.serve.shutdown", lambda: None)
+    monkeypatch.setattr("serve_app.app.start", start)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with pytest.raises(DataError, match="no room"):
+            cli_serve._run(None, "127.0.0.1", "127.0.0.1", 0, None, check)
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def test_a_folder_that_is_no_bundle_starts_nothing(tmp_path: Path) -> None:
@@ -85,6 +150,7 @@ def test_a_damaged_bundle_builds_no_application(small_run: SmallRun, tmp_path: P
     settings = Settings(bundle=bundle, folder=tmp_path / "folder", store=str(tmp_path / "events.db"))
     with pytest.raises(DataError, match=r"tables.safetensors: is missing or damaged"):
         build(settings)
+    assert not settings.folder.exists()
 
 
 def test_families_come_with_the_bundle(small_run: SmallRun, tmp_path: Path) -> None:

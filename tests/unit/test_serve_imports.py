@@ -31,5 +31,6 @@ def test_the_environment_says_how_ray_data_reads() -> None:
 
 def test_who_only_unpacks_a_bundle_imports_no_network_and_no_ray() -> None:
     heavy = (*HEAVY, "torch", "ray")
-    script = f"import sys, timerec.online.base; print([name for name in {heavy} if name in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "[]\n"
+    script = f"import sys, timerec.cli, timerec.online.base; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr[-500:]

@@ -28,10 +28,6 @@ class Reducer:
         short[~text.any(1)] = 0.0
         return np.ascontiguousarray(short, dtype=np.float32)
 
-    def families_of(self, text: NDArray[np.float32]) -> NDArray[np.int32]:
-        """Family of each item, int32 [I], by its text vector."""
-        return self.families(self(text))
-
     def families(self, short: NDArray[np.float32]) -> NDArray[np.int32]:
         """Family of each item, int32 [I], numbered from 0 without gaps; items without text are one of their own."""
         from sklearn.metrics import pairwise_distances_argmin  # here: it takes seconds, and replicas are given them

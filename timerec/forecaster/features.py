@@ -131,7 +131,7 @@ def _freeze(values: NDArray[np.float32], series: ItemSeries) -> None:
 
 def outputs(model: RecurrentForecaster, series: ItemSeries, items: NDArray[np.int64]) -> NDArray[np.float32]:
     """Point forecast and quantiles [T, n, H, 1 + Q] of the series of `items` [n] (at most CHUNK) at the end of every step."""
-    import torch  # which who only reads features does not need
+    import torch  # here: unpacking a bundle does not need it
 
     net = model.architecture
     y, first = series.dense(items), series.first_step[items]

@@ -10,6 +10,7 @@ from timerec.schema import DataError
 from timerec.sealed import HEAD
 
 DONE = "done.json"
+FOLDER = Path(".timerec-serve")  # where bundles are unpacked, unless another one is told
 
 
 def digest_of(bundle: Path, data: Path | None = None) -> str:

@@ -59,7 +59,7 @@ def open_data(bundle: Bundle, data: Path, work: Path, latest: int | None = None)
     np.save(work / VECTORS, text)
     apply(bundle.path / FORECASTER, prepared, latest).save(work / "features")
     similar, reducer = bundle.tables()
-    np.save(work / FAMILIES, reducer.families_of(text))
+    np.save(work / FAMILIES, reducer.families(reducer(text)))
     save_tables(work, remap(similar, place_of(bundle.items()[Columns.ITEM], items), len(items)), reducer)
     renewed = _renewed(bundle, prepared, trained)
     if renewed is not None:

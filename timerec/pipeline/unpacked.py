@@ -20,8 +20,8 @@ FAMILIES = "families.npy"
 
 def files_in(work: Path) -> StateFiles:
     """What `open_bundle` or `timerec.pipeline.opened.open_data` wrote into `work`."""
-    renewed, families = (path if (path := work / name).exists() else None for name in (RENEWED, FAMILIES))
-    return StateFiles(work / "prepared", work / VECTORS, work / "features", work, renewed, families)
+    renewed = path if (path := work / RENEWED).exists() else None
+    return StateFiles(work / "prepared", work / VECTORS, work / "features", work, renewed, work / FAMILIES)
 
 
 def open_bundle(bundle: Bundle, work: Path) -> StateFiles:

@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from timerec.bundle import LOG, Bundle, place_of
+from timerec.bundle import Bundle, place_of
 from timerec.schema import Columns, Prepared
+from timerec.sealed import LOG
 from timerec.store.base import EventStore
 from timerec.store.events import Event
 from timerec.store.transfer import read_pages
