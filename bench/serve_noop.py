@@ -16,7 +16,17 @@ from ray.serve.handle import DeploymentHandle
 from starlette.requests import Request
 from starlette.responses import Response
 
-ITEM = {"rank": 1, "item_id": "1082185", "title": "YELLOW BANANAS", "category": "TROPICAL FRUIT", "score": 1.25}
+# ten of them, each its own: one that comes ten times is sent once
+ITEMS = [
+    {
+        "rank": rank,
+        "item_id": f"{1_082_185 + rank}",
+        "title": f"YELLOW BANANAS {rank}",
+        "category": f"FRUIT {rank}",
+        "score": 1.25 / rank,
+    }
+    for rank in range(1, 11)
+]
 
 
 class Encoder:
@@ -38,7 +48,7 @@ class Fusion:
     async def rank(self, ask: Any, covered: int) -> list[dict[str, Any]]:
         """Ten items, when the encoder has answered."""
         await self._encoder.read.remote(ask)
-        return [ITEM] * 10
+        return ITEMS
 
 
 class Gateway:
