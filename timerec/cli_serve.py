@@ -38,6 +38,7 @@ def serve(
 ) -> None:
     """Answer requests over HTTP, and gRPC where asked to, from a bundle and every event that comes in."""
     from serve_app.environment import prepare
+    from serve_app.keys import Keys
 
     given = {"bundle": bundle, "data": data, "store": store, "keys": keys, "clock": clock}
     settings = read_settings(config, {name: value for name, value in given.items() if value})
@@ -48,6 +49,8 @@ def serve(
         if proxy == "haproxy":
             raise DataError("--proxy haproxy: gRPC comes through Serve's own proxy: leave one of --proxy and --grpc-port out")
         proxy = "serve"
+    if settings.keys is not None:
+        Keys(settings.keys)  # says what is wrong with them before anything starts
     _check_free(host, port, f"--host {host} --port {port}")
     serves_host = prepare(proxy, settings.limits.body_seconds, host)
     if settings.data is None:
