@@ -48,6 +48,7 @@ def unpacking(bundle: Path, folder: Path) -> Iterator[Callable[[], None]]:
     if unpacked(bundle, folder):
         yield lambda: None
         return
+    console.print("unpacking the bundle …")
     command = [sys.executable, "-m", "timerec.cli", "unpack", "--bundle", str(bundle), "--folder", str(folder)]
     with (
         tempfile.TemporaryFile("w+") as said,
