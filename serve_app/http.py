@@ -25,6 +25,7 @@ from serve_app.answers import (
     SimilarAnswer,
     UsersAnswer,
 )
+from serve_app.direct import Direct
 from serve_app.problems import Problem
 from serve_app.schemas import (
     Alike,
@@ -88,6 +89,7 @@ def make_api(gateway: Gateway) -> FastAPI:
         redirect_slashes=False,  # to wherever the request says that it was sent: a path that is not there is not found
         responses=ERRORS,
     )
+    api.router.route_class = Direct
     problems.install(api)
 
     @api.post("/v1/recommend", response_model=RecommendAnswer, summary="Recommend items to one person as of a moment")
