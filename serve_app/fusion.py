@@ -19,8 +19,8 @@ from timerec.online.messages import Answer, Ask, Heard, Waits
 
 if TYPE_CHECKING:
     from serve_app.ranking import Found, Ranking
-    from timerec.model import Begun
     from timerec.online.base import Base
+    from timerec.online.network import Finish
 
 FETCHING = 5.0  # seconds that a table may take to come
 AGAIN = 0.5  # seconds until a table that did not come is asked for again
@@ -35,7 +35,7 @@ class Scored(NamedTuple):
 
     part: Ranking
     found: Found
-    begun: Begun
+    begun: Finish
     answers: list[Answer] | None  # None where the encoder had not answered, or does not hold the model
 
 

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from timerec.candidates.pairs import ForecastTable
-from timerec.model import Begun
 from timerec.online.base import Base
 from timerec.online.live import LiveState, warm
 from timerec.online.messages import Answer, Ask, Heard
+from timerec.online.network import Finish
 from timerec.online.ranker import Candidates, Ranker
 from timerec.online.similar import Likeness
 from timerec.store.events import Stored
@@ -53,11 +53,11 @@ class Ranking:
         """Find candidates; `behind` says whether events are missing in the state."""
         return Found(self.ranker.candidates(asks), {"behind": behind, "model": self.digest, "forecast": self.forecast})
 
-    def begin(self, found: Found) -> Begun:
+    def begin(self, found: Found) -> Finish:
         """Score candidates as far as it goes without the encoder; this and `answer` may run in another thread than the rest."""
         return self.ranker.begin(found.candidates)
 
-    def answer(self, found: Found, begun: Begun, heard: list[Heard | None]) -> list[Answer]:
+    def answer(self, found: Found, begun: Finish, heard: list[Heard | None]) -> list[Answer]:
         """Answer the requests."""
         answers = [answer._replace(**found.told) for answer in self.ranker.score(found.candidates, begun, heard)]
         return [

@@ -16,7 +16,6 @@ from timerec.candidates.without import dropped, dropped_context
 from timerec.config import FusionConfig
 from timerec.encoder.history import HistoryEncoder
 from timerec.fusion.explain import shapley
-from timerec.fusion.folded import Folded, fold
 from timerec.fusion.fuse import GROUPS, Fusion
 from timerec.fusion.head import DenseHead
 from timerec.fusion.standardise import LIMIT, Standardise
@@ -58,7 +57,6 @@ class Begun(NamedTuple):
     views: Tensor  # [B, C, 3, F]
     item: Tensor  # [B, C, width]
     asked: Tensor  # [B, heads, width / heads, C] what each head asks of the histories
-    joined: Tensor | None  # [B, C, hidden + 1] as `Folded` begins it, where the projections are folded
 
 
 def inputs(batch: Batch) -> Inputs:
@@ -150,7 +148,6 @@ class JointModel(nn.Module):
         for name in ("text", "category", "identity"):
             self.register_buffer(name, torch.empty(0), persistent=False)
         self.vectors: Tensor | None = None  # of the whole catalogue, where `remember` was called
-        self.folded: Folded | None = None  # there, too, and where the fusion concatenates
 
     def attach(self, text: NDArray[np.float32], category: NDArray[np.int64], identity: NDArray[np.int64]) -> None:
         """Give the model the catalogue it works on.
@@ -163,19 +160,14 @@ class JointModel(nn.Module):
         self.text = torch.as_tensor(np.ascontiguousarray(text), device=device)
         self.category = torch.as_tensor(np.array(category) * ("category" not in self.without), device=device)
         self.identity = torch.as_tensor(np.array(identity), device=device)
-        self.vectors, self.folded = None, None
+        self.vectors = None
 
     @torch.inference_mode()
     def remember(self) -> None:
-        """Get ready for scoring only, until the next `attach`.
-
-        The vectors of the whole catalogue are computed, the texts let go, and the projections of the groups folded into one.
-        """
+        """Get ready for scoring only, until the next `attach`: all items get their vectors, and the texts are let go."""
         items = torch.arange(len(self.category), device=self.category.device)
         self.vectors = torch.cat([self.item_vectors(part) for part in items.split(REMEMBERED)])
         self.text = self.text.new_empty(0, self.text.shape[-1])  # a slice would keep all of them
-        if self.fusion.kind == "concat":
-            self.folded = fold(self.fusion, self.spans, self.kept)
 
     def fit_scales(self, x: Inputs) -> None:
         """Measure the scales of features and context on a sample of training requests."""
@@ -214,20 +206,18 @@ class JointModel(nn.Module):
     def begin(self, x: Inputs) -> Begun:
         """The part of the scores that needs no histories, and so need not wait for who reads them."""
         context, views, item = self._context(x.context), self.standardise(x.features, x.best), self._vectors_of(x.items, None)
-        joined = None if self.folded is None else self.folded.begin(views, context)
-        return Begun(x, context, views, item, self._asked(item), joined)
+        return Begun(x, context, views, item, self._asked(item))
 
     def finish(self, begun: Begun, read: Read) -> Tensor:
         """Scores [B, C] as `forward` gives them, of histories that were read elsewhere."""
-        matches = self._near(begun.item, begun.asked, read)
-        if self.folded is None or begun.joined is None:
-            return self._score(begun.x, *self._join(self._grouped(begun.views, matches, begun.context)))
-        return self._score(begun.x, *self.folded.finish(begun.joined, matches))
+        return self._score(begun.x, *self._join(self._after(begun, read)))
 
     def explain(self, begun: Begun, read: Read) -> tuple[dict[str, Tensor], Tensor]:
         """Shapley values [B, C] of taste, momentum, habit and context, and the baseline [B, C]: they sum to the score."""
-        matches = self._near(begun.item, begun.asked, read)
-        return shapley(self.fusion, self.head, self._grouped(begun.views, matches, begun.context))
+        return shapley(self.fusion, self.head, self._after(begun, read))
+
+    def _after(self, begun: Begun, read: Read) -> dict[str, Tensor]:
+        return self._grouped(begun.views, self._near(begun.item, begun.asked, read), begun.context)
 
     def read(self, history: Tensor, gaps: Tensor, values: Tensor, context: Tensor) -> Read:
         """Read histories apart from any candidates; the arguments are those of `Inputs`."""

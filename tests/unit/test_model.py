@@ -34,16 +34,15 @@ def test_in_two_parts_it_scores_as_in_one(kind: str, without: Sequence[str], rem
         whole = model(x)
         if remembered:
             model.remember()
-            assert (model.folded is not None) == (kind == "concat")
         begun, read = model.begin(x), model.read(x.history, x.gaps, x.values, x.context)
         torch.testing.assert_close(model.finish(begun, read), whole, atol=1e-5, rtol=1e-5)
         parts, baseline = model.explain(begun, read)
         torch.testing.assert_close((sum(parts.values()) + baseline)[x.mask], whole[x.mask], atol=1e-4, rtol=1e-4)
 
 
-def test_what_was_folded_is_not_kept_for_another_catalogue() -> None:
+def test_what_was_remembered_is_not_kept_for_another_catalogue() -> None:
     log, _ = requests()
     model = joint_model(log)
     model.remember()
     model.attach(np.zeros((3, 6), np.float32), np.ones(3, np.int64), np.ones(3, np.int64))
-    assert model.folded is None and model.vectors is None
+    assert model.vectors is None

@@ -68,7 +68,8 @@ def build(
     )  # fmt: skip
     widest = max(int(count.max(initial=1)), 1)
     features = np.ascontiguousarray(features[:, :widest])
-    features[np.arange(widest)[None, :] >= count[:, None]] = 0.0
+    for row, own in zip(features, count, strict=True):
+        row[own:] = 0.0
     return Batch(items[:, :widest].copy(), count, standard, features, best, context, window, gaps, values)
 
 

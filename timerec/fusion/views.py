@@ -16,7 +16,7 @@ ONE, HALF = np.float32(1.0), np.float32(0.5)
 
 
 @njit(cache=True, error_model="numpy")
-def _limited(value):
+def limited(value):
     value = LIMIT if value > LIMIT else value  # so turned that NaN stays NaN
     return -LIMIT if value < -LIMIT else value
 
@@ -45,13 +45,13 @@ def views(
     under, rise = np.empty(width, np.float32), np.empty(width, np.float32)
     for r in range(requests):
         for f in range(width):
-            highest[f] = _limited((best[r, f] - mean[f]) / scale[f])
+            highest[f] = limited((best[r, f] - mean[f]) / scale[f])
         for c in range(candidates):
             row, level, distance, place = features[r, c], out[r, c, 0], out[r, c, 1], out[r, c, 2]
             for f in range(width):
-                level[f] = _limited((row[f] - mean[f]) / scale[f])
+                level[f] = limited((row[f] - mean[f]) / scale[f])
             for f in range(width):
-                distance[f] = _limited((level[f] - highest[f] - distance_mean[f]) / distance_scale[f])
+                distance[f] = limited((level[f] - highest[f] - distance_mean[f]) / distance_scale[f])
             number[:] = 0
             for b in range(1, BINS):
                 edge = edges[b]

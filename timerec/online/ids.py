@@ -17,7 +17,8 @@ class Ids:
         """Start from the identifiers of a table, in the order of their indices."""
         self._integers = pa.types.is_integer(known.type)
         values = known.to_numpy(zero_copy_only=False)
-        self._known = pd.Index(values if self._integers else values.astype(object))
+        self._values = values if self._integers else values.astype(object)
+        self._known = pd.Index(self._values)
         self._new: dict[str, int] = {}
         self._names: list[str] = []
         self._sorted: tuple[NDArray[np.str_], NDArray[np.int64]] | None = None  # texts and indices, made when somebody searches
@@ -67,9 +68,8 @@ class Ids:
 
     def name(self, index: int) -> str:
         """The identifier of an index, as text."""
-        if index >= len(self._known):
-            return self._names[index - len(self._known)]
-        return str(self._known[index])
+        known = len(self._values)
+        return str(self._values[index]) if index < known else self._names[index - known]
 
 
 def _whole(name: str) -> int | None:

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from timerec.candidates import batch
 from timerec.counters import before, values
 from timerec.fusion.fuse import GROUPS
-from timerec.model import Begun, JointModel, Read, inputs
+from timerec.model import JointModel
 from timerec.online.diversity import diversify
 from timerec.online.live import LiveState
 from timerec.online.messages import Answer, Ask, Heard
+from timerec.online.network import Finish, OnTensors, network_of
 from timerec.online.reader import index_of
 from timerec.schema import Columns
 
@@ -45,7 +46,7 @@ class Ranker:
             items: title and category of the catalogue, in the order of its indices.
         """
         model.remember()
-        self.state, self._model, self._stranger = state, model, len(model.category) - 1
+        self.state, self._network, self._explaining = state, network_of(model), OnTensors(model)
         self._titles, self._categories = items[Columns.TITLE].to_pylist(), items[Columns.CATEGORY].to_pylist()
         self._members: dict[str, NDArray[np.int64]] = {}
         names = np.array(self._categories, dtype=object)
@@ -81,19 +82,15 @@ class Ranker:
         )
 
     @torch.inference_mode()
-    def begin(self, found: Candidates) -> Begun:
+    def begin(self, found: Candidates) -> Finish:
         """The network as far as it needs no encoder. It may run beside the next `candidates`, as `score` may."""
-        return self._model.begin(inputs(found.built._replace(items=np.minimum(found.built.items, self._stranger))))
+        return self._network.begin(found.built)
 
     @torch.inference_mode()
-    def score(self, found: Candidates, begun: Begun, heard: Sequence[Heard | None]) -> list[Answer]:
+    def score(self, found: Candidates, finish: Finish, heard: Sequence[Heard | None]) -> list[Answer]:
         """The rest of the network, and the best of its scores."""
-        built, read = found.built, self._gather(heard)
-        scores = self._model.finish(begun, read).cpu().numpy()
-        parts: dict[str, NDArray[np.float32]] = {}
-        if any(ask.explain for ask in found.asks):
-            values_of, baseline = self._model.explain(begun, read)
-            parts = {name: value.cpu().numpy() for name, value in values_of.items()} | {"baseline": baseline.cpu().numpy()}
+        built, scores = found.built, finish(heard)
+        parts = self._explaining.explain(built, heard) if any(ask.explain for ask in found.asks) else {}
         answers = []
         for row, ask in enumerate(found.asks):
             places = _choose(ask, scores[row], found.allowed[row], found.vectors[row])
@@ -145,19 +142,6 @@ class Ranker:
         if ask.exclude:
             allowed &= ~np.isin(items, self.state.intake.items.indices(ask.exclude))
         return allowed
-
-    def _gather(self, heard: Sequence[Heard | None]) -> Read:
-        read = self._model.nothing_read(len(heard))
-        longest = max((len(one.events) for one in heard if one is not None), default=0)
-        user = read.user.clone()
-        events = read.events.new_zeros(len(heard), max(longest, 1), self._model.width)
-        taken = torch.zeros(events.shape[:2], dtype=torch.bool)
-        for row, one in enumerate(heard):
-            if one is not None:
-                user[row] = torch.from_numpy(np.array(one.user))
-                events[row, : len(one.events)] = torch.from_numpy(np.array(one.events))
-                taken[row, : len(one.events)] = True
-        return Read(user, events, taken)
 
     def describe(self, index: int) -> dict[str, Any]:
         """Identifier, title and category of an item."""

@@ -19,7 +19,8 @@ def index_of(history: LiveHistory, asks: Sequence[Ask]) -> NDArray[np.int32]:
     """User index of each request, -1 for a stranger; whoever brings a history is a guest of the log until the next call."""
     users = np.array([-1 if ask.user_id is None else history.intake.users.index(ask.user_id) for ask in asks], np.int32)
     guests = [place for place, ask in enumerate(asks) if ask.history is not None]
-    users[guests] = history.host([asks[place].history or () for place in guests])
+    if guests:
+        users[guests] = history.host([asks[place].history or () for place in guests])
     return users
 
 
