@@ -17,6 +17,7 @@ SOURCES = 50  # latest distinct items of the user
 TAKERS = 200  # latest events of each that are looked at
 LATEST = 50  # latest events of a candidate that are looked at
 LATELY = 6.0 * HOUR  # seconds after which a fellow's event counts 1 / e
+PAST = 40.0 * LATELY  # seconds after which nothing is left of it
 LIGHT = 5.0  # events added to everybody's number of events: who has few is no certain fellow
 FLOOR = 1e-3  # added before a logarithm
 FEATURES = ["fellows", "fellows_ahead", "fellows_lately", "fellows_lift"]
@@ -88,7 +89,9 @@ def features(log, item, n, user, t, nearness, ahead, out, step=0):
             continue
         total += near
         early += ahead[other]
-        lately += near * np.exp(-(t - log.occurrence_time[o]) / LATELY)
+        age = t - log.occurrence_time[o]
+        if age < PAST:
+            lately += near * np.exp(-age / LATELY)
     out[0] = np.log(total + FLOOR)
     out[1] = np.log(early + FLOOR)
     out[2] = np.log(lately + FLOOR)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from timerec.candidates.window import windows
 from timerec.candidates.without import offer
 from timerec.model import JointModel
+from timerec.online.histories import reader_of
 from timerec.online.live import LiveHistory
 from timerec.online.messages import Ask, Heard
 
@@ -29,18 +30,15 @@ class Reader:
 
     def __init__(self, history: LiveHistory, model: JointModel) -> None:
         """Read from `history`, with a model that has a place for the stranger behind the catalogue (`Bundle.model`)."""
-        self.history, self._model = history, model
+        self.history = history
         self._length = int(model.shape.fusion["history"])
         self._timeless = offer(model.shape.fusion.get("without", ())).timeless
-        self._stranger = len(model.category) - 1
         model.remember()
+        self._read = reader_of(model)
 
     @torch.inference_mode()
     def read(self, asks: Sequence[Ask]) -> list[Heard]:
         """What the encoder says of each of at most `timerec.online.live.GUESTS` requests."""
         users, times = index_of(self.history, asks), np.array([ask.at for ask in asks], np.int64)
         found = windows(self.history.live.log, users, times, self._length, self._timeless)
-        items = np.minimum(found.history, self._stranger).astype(np.int64)
-        read = self._model.read(*map(torch.from_numpy, (items, found.gaps, found.values, found.context)))
-        user, events, taken = (tensor.cpu().numpy() for tensor in read)
-        return [Heard(user[row], events[row][taken[row]], self.history.seq) for row in range(len(asks))]
+        return [Heard(user, events, self.history.seq) for user, events in self._read(found)]
