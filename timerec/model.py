@@ -225,11 +225,6 @@ class JointModel(nn.Module):
         events = self.item_vectors(history.clamp(min=0).flatten()).view(*history.shape, -1)
         return self._read(events, gaps, values, taken, self._context(context))
 
-    def nothing_read(self, requests: int) -> Read:
-        """What stands for `requests` histories that could not be read: no candidate matches."""
-        zero = self.fusion.bias.new_zeros(requests, 1, self.width)
-        return Read(zero[:, 0], zero, zero[..., 0] > 0)
-
     def _grouped(self, views: Tensor, matches: Tensor, context: Tensor) -> dict[str, Tensor]:
         """Inputs of each group: of views [B, C, 3, F], matches [B, C, 1 + heads] and contexts [B, G]."""
         if self.shape.dropped:

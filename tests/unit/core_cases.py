@@ -134,19 +134,22 @@ def build_batch(sources: Sources, names: Layout, users, times, extras=None, hist
     )  # fmt: skip
 
 
-def joint_model(log: EventLog, kind: str = "concat", seed: int = 0, without: Sequence[str] = ()) -> JointModel:
-    """A model with random weights, also where training starts from zeros."""
+def joint_model(log: EventLog, kind: str = "concat", seed: int = 0, without: Sequence[str] = (), layers: int = 1) -> JointModel:
+    """A model with random weights and scales, also where training starts from zeros or ones."""
     import torch
 
     torch.manual_seed(seed)
     items = log.n_items
-    config = FusionConfig(kind=kind, width=8, hidden=16, history=10, heads=2, without=list(without))
+    config = FusionConfig(kind=kind, width=8, hidden=16, history=10, heads=2, layers=layers, without=list(without))
     model = JointModel(Shape.of(config, layout_of(log), 6, CATEGORIES, items)).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.copy_(torch.randn_like(parameter) * 0.3)
-        for name in ("mean", "distance_mean"):
+        for name in ("mean", "distance_mean", "place_mean"):
             getattr(model.standardise, name).normal_()
+        model.context_mean.normal_()
+        for scale in (model.standardise.scale, model.standardise.distance_scale, model.context_scale):
+            scale.uniform_(0.5, 2.0)
         quantiles = model.standardise.quantiles
         quantiles.copy_(torch.randn_like(quantiles).sort(1).values)
         model.standardise.below.copy_(torch.arange(quantiles.shape[1]).expand_as(quantiles))

@@ -7,20 +7,15 @@ import pytest
 import torch
 
 from tests.unit.core_cases import (
-    CATEGORIES,
     SPAN,
     START,
     build_log,
-    categories,
     joint_model,
-    layout_of,
     random_events,
-    text_vectors,
 )
 from timerec.candidates.window import Windows, windows
-from timerec.config import FusionConfig
 from timerec.encoder.passes import add_and_norm, gelu
-from timerec.model import JointModel, Shape
+from timerec.model import JointModel
 from timerec.online.histories import Compiled, OnTensors, reader_of
 
 USERS = np.array([*range(6), -1], np.int32)
@@ -29,12 +24,7 @@ USERS = np.array([*range(6), -1], np.int32)
 def case(without: tuple[str, ...] = (), layers: int = 1) -> tuple[JointModel, Windows]:
     """A model that remembers, and windows that are full, partly full and empty."""
     log = build_log(random_events(3, 100))
-    model = joint_model(log, without=without)
-    if layers != 1:
-        config = FusionConfig(width=8, hidden=16, history=10, heads=2, layers=layers)
-        torch.manual_seed(1)
-        model = JointModel(Shape.of(config, layout_of(log), 6, CATEGORIES, log.n_items)).eval()
-        model.attach(text_vectors(1, log.n_items), categories(log.n_items).astype(np.int64) + 1, np.arange(log.n_items) + 1)
+    model = joint_model(log, without=without, layers=layers)
     found = windows(log, USERS, np.full(len(USERS), START + SPAN), 10)
     known = (found.history >= 0).sum(1)
     assert known.min() == 0 and known.max() == 10 and len(set(known)) > 3

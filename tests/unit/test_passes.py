@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from timerec.fusion.passes import LARGEST, SMALLEST, activate, exponentials
+from timerec.elementary import LARGEST, SMALLEST, exponentials
+from timerec.fusion.passes import activate
 
 
 def test_exponentials_are_right_to_the_last_places() -> None:
@@ -18,6 +19,12 @@ def test_what_is_out_of_range_stays_finite() -> None:
     values = np.array([-np.inf, -1e4, 1e4, np.inf], np.float32)
     exponentials(values, np.empty(len(values), np.int32))
     assert np.isfinite(values).all() and (values[:2] < 1e-37).all() and (values[2:] > 1e37).all()
+
+
+def test_what_is_no_number_stays_none() -> None:
+    values = np.array([np.nan, 1.0], np.float32)
+    exponentials(values, np.empty(2, np.int32))
+    assert np.isnan(values[0]) and values[1] == np.float32(np.e)
 
 
 def test_activation_may_replace_what_it_is_of() -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
-from fastapi import FastAPI, Response
+from fastapi import Body, FastAPI, Request, Response
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 
@@ -65,6 +66,22 @@ def client(route: type[APIRoute]) -> TestClient:
     async def asked(body: RecommendRequest, at: At = None) -> Response:
         return Response(str(at))
 
+    @api.post("/request")
+    async def with_request(request: Request, body: RecommendRequest) -> Response:
+        return Response(request.url.path)
+
+    @api.post("/thread")
+    def in_a_thread(body: RecommendRequest) -> Response:
+        return Response(str(body.k))
+
+    @api.post("/plain")
+    async def plain(body: RecommendRequest) -> RecommendRequest:
+        return body
+
+    @api.post("/embedded")
+    async def embedded(body: Annotated[RecommendRequest, Body(embed=True)]) -> Response:
+        return Response(str(body.k))
+
     return TestClient(api, raise_server_exceptions=False)
 
 
@@ -112,6 +129,36 @@ def test_problems_and_routes_without_a_body_are_as_ever(both) -> None:
     assert same(both, "POST", "/refused", json={"user_id": "a"}) == 503
     assert same(both, "GET", "/state?at=5") == 200
     assert same(both, "POST", "/asked?at=5", json={"user_id": "a"}) == 200
+
+
+@pytest.mark.parametrize(("path", "body"), [("/request", {}), ("/thread", {}), ("/plain", {}), ("/embedded", {"body": {"k": 3}})])
+def test_other_kinds_of_endpoints_are_fastapis(both, path: str, body: Any) -> None:
+    assert same(both, "POST", path, json=body) == 200
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"),
+    [(RuntimeError("gone"), 400), (Problem(413, "too long"), 413), (None, 400)],
+    ids=["fails", "refused", "gone"],
+)
+def test_a_body_that_does_not_come_is_told_as_ever(both, fault: Exception | None, status: int) -> None:
+    told = []
+    for asked in both:
+        sent: list[dict[str, Any]] = []
+
+        async def receive() -> dict[str, Any]:
+            if fault is not None:
+                raise fault
+            return {"type": "http.disconnect"}
+
+        async def send(message: dict[str, Any], sent: list[dict[str, Any]] = sent) -> None:
+            sent.append(message)
+
+        headers = [(b"content-type", b"application/json")]
+        scope = {"type": "http", "method": "POST", "path": "/recommend", "query_string": b"", "headers": headers}
+        asyncio.run(asked.app(scope, receive, send))
+        told.append(sent)
+    assert told[0] == told[1] and told[0][0]["status"] == status
 
 
 def test_a_sound_body_costs_no_search_for_parameters(monkeypatch: pytest.MonkeyPatch) -> None:

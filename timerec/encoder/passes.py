@@ -8,9 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from timerec.elementary import HALF, ONE, exponentials, limited
 from timerec.encoder.history import BUCKETS, LONGEST
-from timerec.fusion.passes import exponentials
-from timerec.fusion.views import HALF, ONE, limited
 
 AGES, SPAN = np.float32(BUCKETS), np.float32(LONGEST)
 EPSILON = np.float32(1e-5)  # of torch's LayerNorm
@@ -63,7 +62,7 @@ def add_and_norm(x, change, weight, bias, out):
             out[n, k] = (row[k] - mean) * unit * weight[k] + bias[k]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def attend(parts, start, heads, out):
     """Attention of each row to all rows of its history.
 

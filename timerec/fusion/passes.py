@@ -9,13 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from timerec.fusion.views import ONE, limited
-
-LOG2E, MAGIC = np.float32(1.4426950408889634), np.float32(12582912.0)  # adding 1.5 * 2**23 rounds to a whole number
-LN2_HIGH, LN2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)
-SMALLEST, LARGEST = np.float32(-87.0), np.float32(87.0)  # whose exponentials are ordinary numbers
-EXPONENT, BIAS = np.int32(1 << 23), np.int32(127)  # of a float32
-A2, A3, A4, A5, A6 = (np.float32(1 / factor) for factor in (2, 6, 24, 120, 720))  # Taylor's series
+from timerec.elementary import ONE, exponentials, limited
 
 
 @njit(cache=True, nogil=True)
@@ -29,7 +23,7 @@ def take(vectors, items, out):
                 out[r, c, k] = row[k]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def contribution(context, mean, scale, kept, weight, bias):
     """What contexts [B, G] contribute to the joined state, the bias included: [B, hidden + 1]."""
     out = np.empty((len(context), len(bias)), np.float32)
@@ -147,21 +141,3 @@ def activate(values, out, inverse, bits):
     exponentials(inverse[: len(values)], bits)
     for k in range(len(values)):
         out[k] = values[k] / (ONE + inverse[k])
-
-
-@njit(cache=True, nogil=True)
-def exponentials(values, bits):
-    """Replace each of `values` by its exponential, to a unit or two in the last place; `bits` is int32 scratch as long.
-
-    As 2**n * exp(rest), with |rest| below .35 (Cody & Waite, 1980): without calls and branches it becomes vector instructions.
-    """
-    scale = bits.view(np.float32)
-    for k in range(len(values)):
-        value = min(max(values[k], SMALLEST), LARGEST)
-        twos = (value * LOG2E + MAGIC) - MAGIC
-        rest = (value - twos * LN2_HIGH) - twos * LN2_LOW
-        series = ((A6 * rest + A5) * rest + A4) * rest + A3
-        values[k] = ((series * rest + A2) * rest + ONE) * rest + ONE
-        bits[k] = (np.int32(twos) + BIAS) * EXPONENT
-    for k in range(len(values)):
-        values[k] *= scale[k]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from timerec.elementary import LIMIT as LIMIT32
 from timerec.fusion import views
 from timerec.fusion.views import BINS
 
-LIMIT, UNIFORM, NARROW = float(views.LIMIT), float(views.UNIFORM), float(views.NARROW)
+LIMIT, UNIFORM, NARROW = float(LIMIT32), float(views.UNIFORM), float(views.NARROW)
 ROWS = 50_000  # candidates, at most, of which quantiles are taken
 
 

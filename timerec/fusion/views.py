@@ -8,17 +8,11 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from timerec.elementary import HALF, ONE, limited
+
 BINS = 16  # between the quantiles from which places are told
-LIMIT = np.float32(6.0)  # standard deviations kept
 NARROW = np.float32(1e-6)  # quantiles that are less apart are equal
 UNIFORM = np.float32(12**0.5)  # the inverse of a uniform variable's deviation
-ONE, HALF = np.float32(1.0), np.float32(0.5)
-
-
-@njit(cache=True, error_model="numpy")
-def limited(value):
-    value = LIMIT if value > LIMIT else value  # so turned that NaN stays NaN
-    return -LIMIT if value < -LIMIT else value
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -17,10 +17,10 @@ from timerec.encoder.history import BUCKETS
 from timerec.model import JointModel
 
 # of B histories: the user's state [width] of each, and the keys [n, width] of its events, the newest last
-Read = Callable[[Windows], list[tuple[NDArray[np.float32], NDArray[np.float32]]]]
+Reads = Callable[[Windows], list[tuple[NDArray[np.float32], NDArray[np.float32]]]]
 
 
-def reader_of(model: JointModel) -> Read:
+def reader_of(model: JointModel) -> Reads:
     """How a model reads that remembers its catalogue (`JointModel.remember`), in the quickest form that there is for it."""
     compiles = len(model.history.layers) > 0 and model.category.device.type == "cpu"
     return Compiled(model) if compiles else OnTensors(model)
@@ -40,7 +40,7 @@ class OnTensors:
 
 
 class Compiled:
-    """A transformer on a processor: matrix products over all rows, and between them compiled passes; nothing is padded."""
+    """A transformer as it is now, on a processor: matrix products over all rows, compiled passes between; nothing is padded."""
 
     def __init__(self, model: JointModel) -> None:
         if model.vectors is None:
@@ -94,7 +94,7 @@ def _times(x: NDArray[np.float32], layer: tuple[Tensor, Tensor]) -> NDArray[np.f
 
 
 def _linear(layer: nn.Linear) -> tuple[Tensor, Tensor]:
-    return layer.weight.detach().T.contiguous(), layer.bias.detach()
+    return layer.weight.detach().T.contiguous(), layer.bias.detach().clone()
 
 
 def _norm(layer: nn.LayerNorm) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -18,7 +18,7 @@ class Ids:
         self._integers = pa.types.is_integer(known.type)
         values = known.to_numpy(zero_copy_only=False)
         self._values = values if self._integers else values.astype(object)
-        self._known = pd.Index(self._values)
+        self._known = pd.Index(self._values, dtype=self._values.dtype)  # as it is: pandas would keep texts once more, as Arrow's
         self._new: dict[str, int] = {}
         self._names: list[str] = []
         self._sorted: tuple[NDArray[np.str_], NDArray[np.int64]] | None = None  # texts and indices, made when somebody searches

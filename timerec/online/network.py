@@ -25,7 +25,7 @@ class Network(Protocol):
     """Scores candidates whose indices are those of a catalogue, or behind it."""
 
     def begin(self, built: Batch) -> Finish:
-        """Score as far as it goes without the encoder."""
+        """Score as far as it goes without the encoder; in inference mode, as what it returns is called."""
 
 
 def network_of(model: JointModel) -> Network:
@@ -59,7 +59,7 @@ class OnTensors:
 
 
 class Compiled:
-    """A model that concatenates, on a processor: matrix products, and between them compiled passes."""
+    """A model as it is now that concatenates, on a processor: matrix products, and between them compiled passes."""
 
     def __init__(self, model: JointModel) -> None:
         if model.vectors is None:
@@ -72,7 +72,7 @@ class Compiled:
         self._context, self._matches = tuple(map(_numpy, context)), _numpy(folded.matches)
         self._query = _numpy(model.query.weight).reshape(model.heads, -1, model.width)
         self._query_bias = _numpy(model.query.bias).reshape(model.heads, -1)
-        self._middle, self._middle_bias = head.middle.weight.detach().T.contiguous(), head.middle.bias.detach()
+        self._middle, self._middle_bias = head.middle.weight.detach().T.contiguous(), head.middle.bias.detach().clone()
         self._out, self._out_bias = _numpy(head.out.weight)[0], np.float32(head.out.bias.item())
 
     def begin(self, built: Batch) -> Finish:
@@ -82,9 +82,10 @@ class Compiled:
         joined = torch.from_numpy(told).view(requests, candidates, -1) @ self._views
         item = np.empty((requests, candidates, self.width), np.float32)
         passes.take(self._vectors, built.items, item)
-        return lambda heard: self._finish(built, joined, torch.from_numpy(item), _said(heard, self.width))
+        base = passes.contribution(built.context, *self._context)
+        return lambda heard: self._finish(built, joined, base, torch.from_numpy(item), _said(heard, self.width))
 
-    def _finish(self, built: Batch, joined: Tensor, item: Tensor, said: _Said) -> NDArray[np.float32]:
+    def _finish(self, built: Batch, joined: Tensor, base: NDArray[np.float32], item: Tensor, said: _Said) -> NDArray[np.float32]:
         requests, candidates, hidden = joined.shape
         heads, length = len(self._query), said.events.shape[1]
         asked = np.empty((requests, heads * length + 1, self.width), np.float32)
@@ -92,7 +93,6 @@ class Compiled:
         passes.ask(said.user, said.events, said.count, self._query, self._query_bias, asked, offset)
         near = torch.bmm(torch.from_numpy(asked), item.transpose(1, 2)).numpy()
         state, straight = np.empty((requests * candidates, hidden - 1), np.float32), np.empty((requests, candidates), np.float32)
-        base = passes.contribution(built.context, *self._context)
         passes.join(near, offset, said.count, base, self._matches, joined.numpy(), state, straight)
         middle = torch.addmm(self._middle_bias, torch.from_numpy(state), self._middle).numpy()
         scores = np.empty((requests, candidates), np.float32)
@@ -109,7 +109,7 @@ class _Said(NamedTuple):
 
 
 def _said(heard: Sequence[Heard | None], width: int) -> _Said:
-    count = np.array([0 if one is None else len(one.events) for one in heard])
+    count = np.array([0 if one is None else len(one.events) for one in heard], np.int64)
     user = np.zeros((len(heard), width), np.float32)
     events = np.zeros((len(heard), max(int(count.max(initial=0)), 1), width), np.float32)
     for row, one in enumerate(heard):

@@ -90,6 +90,7 @@ class Ranker:
     def score(self, found: Candidates, finish: Finish, heard: Sequence[Heard | None]) -> list[Answer]:
         """The rest of the network, and the best of its scores."""
         built, scores = found.built, finish(heard)
+        # of the network on tensors, whose scores differ from these in the last places
         parts = self._explaining.explain(built, heard) if any(ask.explain for ask in found.asks) else {}
         answers = []
         for row, ask in enumerate(found.asks):
