@@ -6,6 +6,7 @@ import asyncio
 import logging
 import math
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -44,7 +45,7 @@ RETRIED = 30.0  # seconds until a model that could not be loaded is tried again
 log = logging.getLogger("ray.serve")
 
 
-class Replica(Generic[T]):
+class Replica(ABC, Generic[T]):
     """A replica's models, its thread and its place in the store.
 
     Everything that reads or changes what grows runs in the one thread: Serve runs requests on an event loop, which must not wait.
@@ -72,9 +73,9 @@ class Replica(Generic[T]):
         if not self._parts:
             raise DataError(self._failed[self._configured.digest])
 
+    @abstractmethod
     def make(self, base: Base) -> T:
         """The part of one model, warm: kernels are compiled or loaded before the first request."""
-        raise NotImplementedError
 
     async def load(self, model: dict[str, Any]) -> str | None:
         """Hold a model beside the others; what is wrong with it, or None where it is there."""

@@ -40,12 +40,19 @@ class Away(SqliteStore):
         return super().since(seq, limit)
 
 
+class Counted(Replica[Counting]):
+    """A replica whose models count what they are asked."""
+
+    def make(self, base: object) -> Counting:
+        return Counting()
+
+
 @pytest.fixture
 def replica(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Replica[Counting]:
     """A replica that holds the models one and two."""
     monkeypatch.setattr(Replica, "_load", lambda self, model: self._parts.update({model.digest: Counting()}))
     monkeypatch.setattr("serve_app.replica.open_store", lambda url: Away(Path(url)))
-    made = Replica[Counting](vars(Model("bundle", None, "one")), str(tmp_path), str(tmp_path / "events.db"))
+    made = Counted(vars(Model("bundle", None, "one")), str(tmp_path), str(tmp_path / "events.db"))
     made._parts["two"] = Counting()
     return made
 
@@ -101,4 +108,4 @@ def test_another_bundle_in_the_same_folder_is_not_taken_for_the_old_one(tmp_path
 
     monkeypatch.setattr("timerec.online.base.open_base", lambda *_: Base())
     with pytest.raises(Exception, match="holds another bundle by now"):
-        Replica[Counting](vars(old), str(tmp_path), str(tmp_path / "events.db"))
+        Counted(vars(old), str(tmp_path), str(tmp_path / "events.db"))

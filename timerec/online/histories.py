@@ -15,6 +15,7 @@ from timerec.candidates.window import Windows
 from timerec.encoder import passes
 from timerec.encoder.history import BUCKETS
 from timerec.model import JointModel
+from timerec.online.arrays import array_of
 
 # of B histories: the user's state [width] of each, and the keys [n, width] of its events, the newest last
 Reads = Callable[[Windows], list[tuple[NDArray[np.float32], NDArray[np.float32]]]]
@@ -48,11 +49,11 @@ class Compiled:
         history, width = model.history, model.width
         age, place = np.zeros((BUCKETS, width), np.float32), np.zeros((model.shape.fusion["history"], width), np.float32)
         if history.timed:
-            age, place = _numpy(history.age.weight), _numpy(history.place.weight)
+            age, place = array_of(history.age.weight), array_of(history.place.weight)
         self._tokens = (
-            model.vectors.numpy(), _numpy(history.value.weight)[:, 0].copy(), _numpy(history.value.bias), age, place,
-            *map(_numpy, (model.context_mean, model.context_scale, model.kept_context)),
-            _numpy(history.ask.weight).T.copy(), _numpy(history.ask.bias),
+            model.vectors.numpy(), array_of(history.value.weight)[:, 0].copy(), array_of(history.value.bias), age, place,
+            *map(array_of, (model.context_mean, model.context_scale, model.kept_context)),
+            array_of(history.ask.weight).T.copy(), array_of(history.ask.bias),
         )  # fmt: skip
         self._layers, self._norm, self._key = list(map(_Layer, history.layers)), _norm(history.norm), _linear(model.key)
         self._heads = model.heads
@@ -98,8 +99,4 @@ def _linear(layer: nn.Linear) -> tuple[Tensor, Tensor]:
 
 
 def _norm(layer: nn.LayerNorm) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    return _numpy(layer.weight), _numpy(layer.bias)
-
-
-def _numpy(tensor: Tensor) -> NDArray[np.float32]:
-    return tensor.detach().numpy().copy()
+    return array_of(layer.weight), array_of(layer.bias)

@@ -15,6 +15,7 @@ from timerec.fusion import passes
 from timerec.fusion.folded import fold
 from timerec.fusion.views import views
 from timerec.model import Begun, JointModel, Read, inputs
+from timerec.online.arrays import array_of
 from timerec.online.messages import Heard
 
 # scores [B, C], -inf where padded, of what the encoder says of each request; where it says nothing a score lacks that term
@@ -66,14 +67,14 @@ class Compiled:
             raise ValueError("the model has to remember its catalogue first")
         folded, scales, head = fold(model.fusion, model.spans, model.kept), model.standardise, model.head
         names = ("mean", "scale", "distance_mean", "distance_scale", "quantiles", "below", "place_mean")
-        self._scales = tuple(_numpy(getattr(scales, name)) for name in names)
+        self._scales = tuple(array_of(getattr(scales, name)) for name in names)
         self._vectors, self.width, self._views = model.vectors.numpy(), model.width, folded.views
         context = (model.context_mean, model.context_scale, model.kept_context, folded.context, folded.bias)
-        self._context, self._matches = tuple(map(_numpy, context)), _numpy(folded.matches)
-        self._query = _numpy(model.query.weight).reshape(model.heads, -1, model.width)
-        self._query_bias = _numpy(model.query.bias).reshape(model.heads, -1)
+        self._context, self._matches = tuple(map(array_of, context)), array_of(folded.matches)
+        self._query = array_of(model.query.weight).reshape(model.heads, -1, model.width)
+        self._query_bias = array_of(model.query.bias).reshape(model.heads, -1)
         self._middle, self._middle_bias = head.middle.weight.detach().T.contiguous(), head.middle.bias.detach().clone()
-        self._out, self._out_bias = _numpy(head.out.weight)[0], np.float32(head.out.bias.item())
+        self._out, self._out_bias = array_of(head.out.weight)[0], np.float32(head.out.bias.item())
 
     def begin(self, built: Batch) -> Finish:
         requests, candidates, features = built.features.shape
@@ -116,7 +117,3 @@ def _said(heard: Sequence[Heard | None], width: int) -> _Said:
         if one is not None:
             user[row], events[row, : len(one.events)] = one.user, one.events
     return _Said(user, events, count)
-
-
-def _numpy(tensor: Tensor) -> NDArray[np.float32]:
-    return tensor.detach().numpy().copy()

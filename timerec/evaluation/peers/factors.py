@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -13,16 +15,16 @@ from timerec.evaluation.protocol import Pairs, Requests
 BLOCK = 256  # requests whose scores of all items are held at once
 
 
-class Factors:
+class Factors(ABC):
     """Lists and scores from factors; equal products are ordered by popularity before the cut."""
 
     def follow(self, log: History, cut: int) -> None:
         """Keep `log` for the histories that run on, and what was known before `cut`."""
         self.log, self.available, self.popularity = log, log.available(cut), log.popularity(cut)
 
+    @abstractmethod
     def factors(self, requests: Requests) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Factors of the users as of their requests [n, F], and of the items [n_items, F]."""
-        raise NotImplementedError
 
     def recommend(self, requests: Requests, k: int) -> NDArray[np.int32]:
         """Int32 [n, k]."""
