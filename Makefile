@@ -53,6 +53,7 @@ $(DATA)/interactions.parquet: | install
 
 demo: data
 	$(BIN)/timerec run --data $(DATA) --out $(RUN) > /dev/null
+	$(BIN)/timerec unpack --bundle $(RUN)/bundle
 	$(BIN)/timerec show --bundle $(RUN)/bundle
 	@echo
 	@echo "The evidence: $(RUN)/report.html    The recommender: $(RUN)/bundle"

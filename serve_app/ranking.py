@@ -37,7 +37,7 @@ class Ranking:
         self.forecast = (int(state.manifest["last"] - forecast.origin) // forecast.step, 0)
         self.fetching: asyncio.Task[None] | None = None
         self.fetched_at = -math.inf
-        self.ranker.rank([Ask(None, 0)], [None])
+        self.ranker.rank([Ask(None, 0), Ask(None, 0, category="")], [None, None])
         warm()
 
     @property

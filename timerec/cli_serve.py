@@ -18,7 +18,7 @@ import yaml
 from pydantic import ValidationError
 
 from timerec.cli_options import console
-from timerec.cli_unpack import unpacking
+from timerec.cli_unpack import compiled, unpacking
 from timerec.schema import DataError
 
 
@@ -149,7 +149,8 @@ def _run(
 
     try:
         check()
-        console.print("starting gateway, encoder, forecaster and fusion …")
+        first = "" if compiled() else " and compiling kernels, the first time on a machine: a minute or two"
+        console.print(f"starting gateway, encoder, forecaster and fusion{first} …")
         try:
             start(settings, serves_host, port, grpc_port)
         except Exception:

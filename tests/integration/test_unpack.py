@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from safetensors.numpy import load_file, save_file
 from serve_app.app import build
 from serve_app.settings import Settings
 from tests.conftest import SmallRun
+from tests.serve_cases import ROOT
 from timerec import cli_serve
 from timerec.bundle import VECTORS
 from timerec.cli_unpack import unpacking
@@ -37,6 +39,28 @@ REST: dict[str, Any] = {
     "config": None,
 }
 
+# what requests make replicas run
+SERVING = """
+import sys
+from pathlib import Path
+from timerec.online.base import open_base
+from timerec.online.messages import Ask, Seen
+from timerec.online.similar import Likeness
+from timerec.online.system import System
+from timerec.store.events import Event, Stored
+
+base = open_base(Path(sys.argv[1]), Path(sys.argv[3]))
+system = System(base)
+at = int(base.state().manifest["last"]) + 400 * 86400
+system.take([Stored(seq, Event(str(seq), "new", item, at - 9, "buy", 1.0), 0.0) for seq, item in enumerate(["103", "new"], 1)])
+history = (Seen("103", at - 60, "buy", 1.0),)
+asks = [Ask("1003", at), Ask("new", at), Ask(None, at, history=history), Ask("1004", at, items=("100", "103"))]
+for ask in [*asks, Ask("1005", at, category="bread"), Ask("1006", at, diversity=0.5), Ask("1007", at, explain=True)]:
+    assert system.answer([ask])[0].items
+system.answer(asks)
+assert Likeness(system.live).like("103", 5, at) and system.forecasts.item("103", at)
+"""
+
 
 def test_the_command_says_where_it_is_and_what_is_amiss(small_run: SmallRun, tmp_path: Path) -> None:
     def run(bundle: Path) -> subprocess.CompletedProcess[str]:
@@ -48,6 +72,26 @@ def test_the_command_says_where_it_is_and_what_is_amiss(small_run: SmallRun, tmp
     assert f"unpacked: {unpacked(small_run.bundle, tmp_path / 'folder')}" in done.stderr
     wrong = run(tmp_path)
     assert wrong.returncode == 2 and "is no timerec bundle" in wrong.stderr and "Traceback" not in wrong.stderr
+
+
+@pytest.mark.slow  # compiles every kernel of serving
+def test_what_was_made_ready_compiles_nothing_more(small_run: SmallRun, tmp_path: Path) -> None:
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, *words, str(small_run.bundle), "--folder", str(tmp_path / "folder")]
+        return subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT, env=there)
+
+    def compiled() -> set[str]:
+        return {path.name for path in cache.rglob("*.nbc")}
+
+    cache = tmp_path / "cache"
+    there = {**os.environ, "NUMBA_CACHE_DIR": str(cache)}
+    run("-m", "timerec.cli", "unpack", "--no-kernels", "--bundle")
+    before = compiled()  # a log is built
+    done = run("-m", "timerec.cli", "unpack", "--bundle")
+    assert "compiling kernels" in done.stderr
+    ready = compiled()
+    run("-c", SERVING)
+    assert ready > before and compiled() == ready
 
 
 def test_it_is_unpacked_beside_and_who_opens_it_waits(small_run: SmallRun, tmp_path: Path) -> None:
