@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import os
 import signal
 import socket
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -147,6 +148,7 @@ def _run(
 
     from serve_app.app import start
 
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
     try:
         check()
         first = "" if compiled() else " and compiling kernels, the first time on a machine: a minute or two"
@@ -164,8 +166,9 @@ def _run(
         console.print("stopping: requests in work are answered first …")
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave half of it running
-        ray_serve.shutdown()
-        disconnect()
+        with redirect_stdout(None):  # where Ray calls the end of Serve's controller a failure that it will try again
+            ray_serve.shutdown()
+            disconnect()
 
 
 def _import_serve() -> None:

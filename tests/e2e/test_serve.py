@@ -35,6 +35,9 @@ def service(small_run: SmallRun, folder: Path, request: pytest.FixtureRequest) -
     options = ("--store", str(folder / "events.db"), "--clock", "log", "--proxy", request.param)
     with served(folder, small_run.bundle, *options) as running:
         yield running
+    said = running.log.read_text()
+    assert said.partition("ready: ")[2].splitlines()[1:] == ["stopping: requests in work are answered first …"]
+    assert "ray.serve" not in said and "INFO" not in said
 
 
 def recommend(service: Served, **body) -> dict:
