@@ -16,7 +16,7 @@ from tests.unit.core_cases import (
 from timerec.candidates.window import Windows, windows
 from timerec.encoder.passes import add_and_norm, gelu
 from timerec.model import JointModel
-from timerec.online.histories import Compiled, OnTensors, reader_of
+from timerec.online.histories import CompiledReader, TensorReader, reader_of
 
 USERS = np.array([*range(6), -1], np.int32)
 
@@ -37,8 +37,8 @@ def case(without: tuple[str, ...] = (), layers: int = 1) -> tuple[JointModel, Wi
 def test_they_are_read_as_the_model_reads_them(without: tuple[str, ...], layers: int) -> None:
     model, found = case(without, layers)
     with torch.inference_mode():
-        read, tensors = reader_of(model), OnTensors(model)
-        assert isinstance(read, Compiled if layers else OnTensors)
+        read, tensors = reader_of(model), TensorReader(model)
+        assert isinstance(read, CompiledReader if layers else TensorReader)
         for (user, events), (wanted, keys) in zip(read(found), tensors(found), strict=True):
             np.testing.assert_allclose(user, wanted, atol=2e-6, rtol=1e-5)
             np.testing.assert_allclose(events, keys, atol=2e-6, rtol=1e-5)
@@ -47,7 +47,7 @@ def test_they_are_read_as_the_model_reads_them(without: tuple[str, ...], layers:
 def test_each_is_read_by_itself() -> None:
     model, found = case()
     with torch.inference_mode():
-        read = Compiled(model)
+        read = CompiledReader(model)
         for row, (user, events) in enumerate(read(found)):
             ((alone, keys),) = read(Windows(*(part[row : row + 1] for part in found)))
             np.testing.assert_allclose(user, alone, atol=1e-6)
@@ -61,7 +61,7 @@ def test_an_item_behind_the_catalogue_is_the_stranger() -> None:
         found._replace(history=np.where(found.history == item, other, found.history)) for other in (last + 7, last)
     )
     with torch.inference_mode():
-        for read in (Compiled(model), OnTensors(model)):
+        for read in (CompiledReader(model), TensorReader(model)):
             np.testing.assert_array_equal(read(beyond)[0][1], read(stranger)[0][1])
 
 
@@ -84,4 +84,4 @@ def test_a_model_remembers_its_catalogue_first() -> None:
     model, _ = case()
     model.vectors = None
     with pytest.raises(ValueError, match="remember"):
-        Compiled(model)
+        CompiledReader(model)

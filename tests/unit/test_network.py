@@ -12,7 +12,7 @@ from tests.unit.core_cases import SPAN, START, build_batch, build_log, joint_mod
 from timerec.candidates.batch import Batch
 from timerec.model import JointModel, inputs
 from timerec.online.messages import Heard
-from timerec.online.network import Compiled, OnTensors, network_of
+from timerec.online.network import CompiledNetwork, TensorNetwork, network_of
 
 NOW = START + SPAN
 USERS = [*range(6), -1]
@@ -43,11 +43,11 @@ def test_it_scores_as_the_model_does(kind: str, without: Sequence[str]) -> None:
     wanted = model(inputs(built)).numpy()
     model.remember()
     network = network_of(model)
-    assert isinstance(network, Compiled if kind == "concat" and "sequence" not in without else OnTensors)
+    assert isinstance(network, CompiledNetwork if kind == "concat" and "sequence" not in without else TensorNetwork)
     finish = network.begin(built)
     for _ in range(2):  # it may be finished again
         np.testing.assert_allclose(finish(heard), wanted, atol=1e-5, rtol=1e-5)
-    explained, real = sum(OnTensors(model).explain(built, heard).values()), np.isfinite(wanted)
+    explained, real = sum(TensorNetwork(model).explain(built, heard).values()), np.isfinite(wanted)
     np.testing.assert_allclose(explained[real], wanted[real], atol=1e-4, rtol=1e-4)
 
 
@@ -55,7 +55,7 @@ def test_it_scores_as_the_model_does(kind: str, without: Sequence[str]) -> None:
 def test_without_the_encoder_nothing_matches() -> None:
     model, built, heard = case()
     model.remember()
-    compiled, tensors = Compiled(model), OnTensors(model)
+    compiled, tensors = CompiledNetwork(model), TensorNetwork(model)
     for said in ([None] * len(heard), [None, *heard[1:]]):
         np.testing.assert_allclose(compiled.begin(built)(said), tensors.begin(built)(said), atol=1e-5, rtol=1e-5)
     assert not np.allclose(compiled.begin(built)([None, *heard[1:]])[0], compiled.begin(built)(heard)[0])
@@ -69,7 +69,7 @@ def test_an_item_behind_the_catalogue_is_the_stranger() -> None:
     beyond, stranger = (
         built._replace(items=np.where(built.items == built.items[0, 0], other, built.items)) for other in (last + 9, last)
     )
-    for network in (Compiled(model), OnTensors(model)):
+    for network in (CompiledNetwork(model), TensorNetwork(model)):
         np.testing.assert_array_equal(network.begin(beyond)(heard), network.begin(stranger)(heard))
 
 
@@ -77,7 +77,7 @@ def test_an_item_behind_the_catalogue_is_the_stranger() -> None:
 def test_one_request_scores_as_in_a_batch() -> None:
     model, built, heard = case()
     model.remember()
-    network = Compiled(model)
+    network = CompiledNetwork(model)
     together = network.begin(built)(heard)
     for row in range(len(heard)):
         alone = Batch(*(part[row : row + 1] for part in built))
@@ -87,4 +87,4 @@ def test_one_request_scores_as_in_a_batch() -> None:
 def test_a_model_remembers_its_catalogue_first() -> None:
     model, _, _ = case()
     with pytest.raises(ValueError, match="remember"):
-        Compiled(model)
+        CompiledNetwork(model)

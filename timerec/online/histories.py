@@ -24,10 +24,10 @@ Reads = Callable[[Windows], list[tuple[NDArray[np.float32], NDArray[np.float32]]
 def reader_of(model: JointModel) -> Reads:
     """How a model reads that remembers its catalogue (`JointModel.remember`), in the quickest form that there is for it."""
     compiles = len(model.history.layers) > 0 and model.category.device.type == "cpu"
-    return Compiled(model) if compiles else OnTensors(model)
+    return CompiledReader(model) if compiles else TensorReader(model)
 
 
-class OnTensors:
+class TensorReader:
     """Any model on any device."""
 
     def __init__(self, model: JointModel) -> None:
@@ -40,7 +40,7 @@ class OnTensors:
         return [(user, events[taken]) for user, events, taken in zip(*(part.cpu().numpy() for part in read), strict=True)]
 
 
-class Compiled:
+class CompiledReader:
     """A transformer as it is now, on a processor: matrix products over all rows, compiled passes between; nothing is padded."""
 
     def __init__(self, model: JointModel) -> None:

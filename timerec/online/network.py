@@ -32,10 +32,10 @@ class Network(Protocol):
 def network_of(model: JointModel) -> Network:
     """The network of a model that remembers its catalogue (`JointModel.remember`), in the quickest form that there is for it."""
     folds = model.fusion.kind == "concat" and "sequence" not in model.without
-    return Compiled(model) if folds and model.category.device.type == "cpu" else OnTensors(model)
+    return CompiledNetwork(model) if folds and model.category.device.type == "cpu" else TensorNetwork(model)
 
 
-class OnTensors:
+class TensorNetwork:
     """Any model on any device."""
 
     def __init__(self, model: JointModel) -> None:
@@ -59,7 +59,7 @@ class OnTensors:
         return Read(*(torch.from_numpy(part).to(self._device) for part in (said.user, said.events, taken)))
 
 
-class Compiled:
+class CompiledNetwork:
     """A model as it is now that concatenates, on a processor: matrix products, and between them compiled passes."""
 
     def __init__(self, model: JointModel) -> None:

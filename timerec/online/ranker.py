@@ -17,7 +17,7 @@ from timerec.model import JointModel
 from timerec.online.diversity import diversify
 from timerec.online.live import LiveState
 from timerec.online.messages import Answer, Ask, Heard
-from timerec.online.network import Finish, OnTensors, network_of
+from timerec.online.network import Finish, TensorNetwork, network_of
 from timerec.online.reader import index_of
 from timerec.schema import Columns
 
@@ -46,7 +46,7 @@ class Ranker:
             items: title and category of the catalogue, in the order of its indices.
         """
         model.remember()
-        self.state, self._network, self._explaining = state, network_of(model), OnTensors(model)
+        self.state, self._network, self._explaining = state, network_of(model), TensorNetwork(model)
         self._titles, self._categories = items[Columns.TITLE].to_pylist(), items[Columns.CATEGORY].to_pylist()
         self._members: dict[str, NDArray[np.int64]] = {}
         names = np.array(self._categories, dtype=object)
