@@ -94,8 +94,8 @@ class Gateway(Calls):
         self._scales = self._settings.fusion.max_replicas > self._settings.fusion.min_replicas
         self._counted_at = time.monotonic()
         self._store = open_store(self._settings.store)
-        self._writer = Writer(self._store, self._patience.store)
         self.metrics = Metrics(serve.get_replica_context().replica_id.unique_id)
+        self._writer = Writer(self._store, self._patience.store, self.metrics.dropped)
         self.rules = Rules(self._limits, Keys(self._settings.keys) if self._settings.keys else None)
         self._configured = Model(**configured)
         self._models = read_models(self._store, self._configured)
@@ -213,8 +213,9 @@ class Gateway(Calls):
         parts = await asyncio.gather(*(self._state(handle) for handle in (self._encoder, self._forecaster, self._fusion)))
         told: dict[str, Any] = dict(zip(("encoder", "forecaster", "fusion"), parts, strict=True))
         try:
+            await asyncio.to_thread(self._store.ping)  # whether it can be written to, too
             told["store"] = {"ok": True, "seq": await asyncio.to_thread(self._store.last)}
-        except StoreUnavailable:
+        except (StoreUnavailable, DataError):
             told["store"] = {"ok": False}
         ready = all(part["ok"] for part in told.values())
         return {

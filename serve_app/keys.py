@@ -51,7 +51,7 @@ class Keys:
 
 
 def add_key(path: Path, name: str) -> str:
-    """Add a key to the file, which only its owner can read; the key itself is returned and kept nowhere.
+    """Add a key to the file, a new one readable by its owner only; the key itself is returned and kept nowhere.
 
     Raises:
         DataError: the name is taken or no name, or the file cannot be written.
@@ -60,11 +60,14 @@ def add_key(path: Path, name: str) -> str:
     line = f"{name}:{hashlib.sha256(key.encode()).hexdigest()}"
     if not _LINE.match(line):
         raise DataError(f"key name {name!r}: use up to 64 letters, digits, dots, dashes and underscores")
-    if path.exists() and any(known.startswith(f"{name}:") for known in path.read_text().splitlines()):
-        raise DataError(f"{path}: has a key named {name}: choose another name, or remove its line")
     try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a") as file:
-            file.write(line + "\n")
+        with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "a+") as file:
+            file.seek(0)
+            there = file.read()
+            if any(known.startswith(f"{name}:") for known in there.splitlines()):
+                raise DataError(f"{path}: has a key named {name}: choose another name, or remove its line")
+            begun = there and not there.endswith("\n")  # by an editor that ends no last line
+            file.write(("\n" if begun else "") + line + "\n")
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror}): choose another --keys") from None
     return key

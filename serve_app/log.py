@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -31,15 +31,18 @@ class Waiting(NamedTuple):
 class Writer:
     """Appends events in groups: whoever comes while a commit is under way shares the next one."""
 
-    def __init__(self, store: EventStore, patience: float = 0.0) -> None:
-        """Write to `store`; one that is away is tried again for `patience` seconds, since a repeated event counts once."""
-        self._store, self._patience = store, patience
+    def __init__(self, store: EventStore, patience: float = 0.0, dropped: Callable[[int], None] = lambda count: None) -> None:
+        """Write to `store`; one that is away is tried again for `patience` seconds, since a repeated event counts once.
+
+        Args:
+            dropped: told how many answered requests could not be kept.
+        """
+        self._store, self._patience, self._dropped = store, patience, dropped
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._waiting: list[Waiting] = []
         self._records: list[tuple[str, str]] = []
         self._task: asyncio.Task[None] | None = None
         self._flusher: asyncio.Task[None] | None = None
-        self.dropped = 0  # answered requests that could not be kept
 
     async def append(self, events: Sequence[Event]) -> list[Accepted]:
         """Store events; on disk when it returns. Raises what `EventStore.append` raises.
@@ -59,7 +62,7 @@ class Writer:
         """Keep an answered request; written a moment later."""
         self._records.append((request_id, record))
         if len(self._records) > HELD:
-            self.dropped += len(self._records) - HELD
+            self._dropped(len(self._records) - HELD)
             del self._records[: len(self._records) - HELD]
         if self._flusher is None:
             self._flusher = asyncio.get_running_loop().create_task(self._flush())

@@ -36,6 +36,7 @@ class Metrics:
         )
         self._unanswered = Counter("timerec_shadow_failures", "Requests that the shadow did not answer", ["replica"], **own)
         self._events = Counter("timerec_events", "Events received", ["replica", "outcome"], **own)
+        self._dropped = Counter("timerec_answers_not_kept", "Answers that cannot be replayed", ["replica"], **own)
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count an HTTP answer."""
@@ -58,6 +59,10 @@ class Metrics:
         """Count events that are on disk."""
         self._events.labels(self._replica, "stored").inc(received - duplicates)
         self._events.labels(self._replica, "duplicate").inc(duplicates)
+
+    def dropped(self, count: int) -> None:
+        """Count answers that were not kept for replay, since the store was away for too long."""
+        self._dropped.labels(self._replica).inc(count)
 
     def shadow(self, agreed: float | None) -> None:
         """Count an answer of the shadow, by the share of its list that the active model has, too; None where it failed."""

@@ -12,12 +12,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from serve_app.models import NOTE, Model, Models, models_of, read_models
+from serve_app.models import NOTE, Model, Models, models_of
 from serve_app.problems import Problem
 from serve_app.schemas import NewModel
 from timerec.online.messages import Ask
 from timerec.schema import DataError
-from timerec.store.base import EventStore
+from timerec.store.base import EventStore, StoreUnavailable
 
 if TYPE_CHECKING:
     from serve_app.gateway import Gateway
@@ -39,7 +39,7 @@ class ModelDesk:
 
     async def told(self) -> dict[str, Any]:
         """The models of the service."""
-        return asdict(await asyncio.to_thread(read_models, self._store, self._configured))
+        return asdict((await self._read())[1])
 
     async def change(self, wanted: NewModel) -> dict[str, Any]:
         """Load a bundle in every part, check its answers, and swap; or let it answer in the shadow.
@@ -57,24 +57,20 @@ class ModelDesk:
                 raise Problem(422, str(error)) from None
             note, found = await self._read()
             before = replace(found, coming=None)  # one that is there was left behind, or finds out that it is no more
-            note = await self._agree(replace(before, coming=model), note)
+            asked = replace(before, coming=model)
             try:
+                note = await self._agree(asked, note)
                 faults = await self._gateway.load(model)
                 if faults:
                     raise Problem(422, faults[0])
                 checked = await self._canaries(before.active, model)
+                await self._agree(_after(before, model, wanted.shadow), note)
             except BaseException:
-                with suppress(Problem):  # another change has begun: what it says stands
-                    await self._agree(before, note)
+                with suppress(Problem, StoreUnavailable):
+                    note, now = await self._read()
+                    if now == asked:  # else another change has begun: what it says stands
+                        await self._agree(before, note)
                 raise
-            if wanted.shadow:
-                after = replace(before, shadow=model, share=wanted.shadow)
-            elif model == before.active:
-                after = before
-            else:
-                shadow = before.shadow if before.shadow != model else None
-                after = Models(model, before.active, None, shadow, before.share if shadow else 0.0)
-            await self._agree(after, note)
             return {**await self.told(), "checked": checked}
 
     async def back(self) -> dict[str, Any]:
@@ -133,8 +129,15 @@ class ModelDesk:
                 await asyncio.sleep(0.5)
 
     async def _read(self) -> tuple[str | None, Models]:
-        """What is agreed: as it is written, and what it says."""
-        note = await asyncio.to_thread(self._store.noted, NOTE)
+        """What is agreed: as it is written, and what it says.
+
+        Raises:
+            Problem: the store is not as it must be.
+        """
+        try:
+            note = await asyncio.to_thread(self._store.noted, NOTE)
+        except DataError as error:
+            raise Problem(503, f"the event store cannot be used: {error}") from None
         return note, models_of(note, self._configured)
 
     async def _agree(self, models: Models, was: str | None) -> str:
@@ -148,6 +151,16 @@ class ModelDesk:
         if note is None:
             raise Problem(409, "another change of models came in between: look at GET /v1/models")
         return note
+
+
+def _after(before: Models, model: Model, share: float) -> Models:
+    """What is agreed once `model` has been found sound: it answers, or a `share` of the requests in the shadow."""
+    if share:
+        return replace(before, shadow=model, share=share)
+    if model == before.active:
+        return before
+    shadow = before.shadow if before.shadow != model else None
+    return Models(model, before.active, None, shadow, before.share if shadow else 0.0)
 
 
 def overlap(one: Sequence[dict[str, Any]], other: Sequence[dict[str, Any]]) -> float:

@@ -37,13 +37,15 @@ class Reading:
         self.history.take(stored)
 
     def tell(self, user_id: str, at: int, limit: int) -> dict[str, Any] | None:
-        """A user's latest events strictly before `at`, the newest first; None for an unknown user."""
+        """A user's latest events strictly before `at`, the newest first; None for a user without any."""
         index = self.history.intake.users.index(user_id)
         if index < 0:
             return None
         log, items, kinds = self.history.live.log, self.history.intake.items, [*self.history.kinds, ""]
         start = int(log.user_start[index])
         known = int(before(log.event_time, start, log.user_size[index], at))
+        if not known:  # as of then there was no such user
+            return None
         events = [
             {
                 "item_id": items.name(item := int(log.event_item[place])),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar
 
 import pyarrow as pa
 
-from serve_app.models import Failed, Missing, Model, read_models
+from serve_app.models import Failed, Missing, Model, Models, read_models
 from timerec.schema import DataError
 from timerec.store.base import EventStore, StoreUnavailable
 from timerec.store.events import Stored
@@ -39,6 +39,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T", bound=Part)
 PAGE = 10_000  # events read at once
+STORE = 2.0  # seconds that the store may take, since answers wait meanwhile; then they go on without the newest events
 IDLE = 0.25  # seconds after which a replica without requests catches up with the store
 LOOK = 4  # in so many of these turns it also looks which models it shall hold
 RETRIED = 30.0  # seconds until a model that could not be loaded is tried again
@@ -59,13 +60,14 @@ class Replica(ABC, Generic[T]):
         torch.set_num_threads(1)
         self._folder = Path(folder)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="timerec")
-        self._store: EventStore = open_store(store)
+        self._store: EventStore = open_store(store, seconds=STORE)
         self._configured = Model(**configured)
         self._parts: dict[str, T] = {}
         self._failed: dict[str, str] = {}  # what is wrong with models that could not be loaded
         self._failed_at: dict[str, float] = {}  # seconds of the monotonic clock
         self._loading = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
+        self._holding: asyncio.Task[None] | None = None
         self.behind = False  # the store could not be reached: what came since is not in the answers
         for model in (read_models(self._store, self._configured).active, self._configured):
             if not self._parts:
@@ -174,8 +176,8 @@ class Replica(ABC, Generic[T]):
             try:
                 if self.behind:  # not in the thread that answers: a server that hangs would hold it
                     await asyncio.to_thread(self._store.ping)
-                if turn % LOOK == 0:
-                    await self._hold_what_is_wanted()
+                if turn % LOOK == 0 and (self._holding is None or self._holding.done()):  # beside: a model may take minutes
+                    self._holding = asyncio.get_running_loop().create_task(self._hold_what_is_wanted())
                 await asyncio.get_running_loop().run_in_executor(self._thread, self._idle)
             except (StoreUnavailable, DataError):
                 self.behind = True
@@ -187,7 +189,14 @@ class Replica(ABC, Generic[T]):
             self.idle(part)
 
     async def _hold_what_is_wanted(self) -> None:
-        models = await asyncio.to_thread(read_models, self._store, self._configured)
+        try:
+            await self._hold(await asyncio.to_thread(read_models, self._store, self._configured))
+        except (StoreUnavailable, DataError):
+            self.behind = True
+        except Exception:
+            log.exception("models could not be held")
+
+    async def _hold(self, models: Models) -> None:
         for model in models.wanted():
             tried = self._failed_at.get(model.digest, -math.inf)
             if model.digest not in self._parts and time.monotonic() - tried > RETRIED:

@@ -56,7 +56,7 @@ def compile_kernels(base: Base) -> None:
 def compiled() -> bool:
     """Whether a replica has been ready before with this user and release."""
     folder = os.environ.get("NUMBA_CACHE_DIR")  # set by timerec where it is not
-    # what enters events is compiled last, and by replicas alone
+    # what enters events is compiled by replicas alone
     return folder is not None and any(Path(folder).rglob("livelog.*.nbc"))
 
 

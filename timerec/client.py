@@ -56,7 +56,7 @@ class Client:
 
     def events(self, events: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Tell what happened; on disk when it returns. Events without an `event_id` get one."""
-        named = [{"event_id": uuid.uuid4().hex, **event} for event in events]
+        named = [{**event, "event_id": event.get("event_id") or uuid.uuid4().hex} for event in events]
         stored: list[dict[str, Any]] = self._send("POST", "/v1/events", {"events": named})["events"]
         return stored
 

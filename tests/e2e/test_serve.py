@@ -196,3 +196,17 @@ def test_a_logged_answer_replays_to_itself(service: Served, small_run: SmallRun,
     command[4] = "unknown"
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 2 and "is not in this store" in done.stderr
+
+
+def test_a_store_that_cannot_be_written_is_not_ready(service: Served, folder: Path) -> None:
+    (folder / "events.db").rename(folder / "away.db")
+    try:
+        time.sleep(1.5)  # the state is looked up once a second
+        state = service.ask("/readyz")
+        assert state.status == 503 and not state.body["store"]["ok"] and state.body["fusion"]["ok"]
+        assert service.ask("/v1/events", {"user_id": "1010", "item_id": "109"}).status == 503
+        assert recommend(service, user_id=1003)["items"]
+    finally:
+        (folder / "away.db").rename(folder / "events.db")
+    time.sleep(1.5)
+    assert service.ask("/readyz").status == 200

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +12,11 @@ import pytest
 
 from tests.conftest import SmallRun
 from tests.small_data import DAYS, START, small_log, write_small
+from timerec.bundle import FORECASTER
 from timerec.clock import DAY
+from timerec.forecaster.frozen import MODEL
 from timerec.online.base import Base, open_base
+from timerec.online.forecasts import LiveForecasts
 from timerec.online.messages import Ask, Seen
 from timerec.online.similar import Likeness
 from timerec.online.system import System
@@ -148,6 +153,26 @@ def test_what_happens_between_candidates_and_score_is_in_no_answer(own):
     assert now.seq == 100 and now.items != expected[0].items
 
 
+def test_what_is_known_only_later_changes_no_answer(own):
+    system = System(own)
+    asks = [
+        Ask("later", END),
+        Ask("1003", END, items=("later", "103")),
+        Ask(None, END, history=(Seen("later", END - 60, "buy", 1.0), Seen("103", END - 50, "buy", 1.0))),
+        Ask(None, END, history=(Seen("later", END - 60, "buy", 1.0),)),
+    ]
+    likeness = Likeness(system.live)
+    expected, alike = system.answer(asks), likeness.like("later", 5, END)
+    system.take([Stored(1, Event("a", "later", "later", END, "buy", 1.0), 0.0)])
+    told = [answer._replace(seq=0) for answer in system.answer(asks)]
+    assert told == [answer._replace(seq=0) for answer in expected]
+    assert alike is None and likeness.like("later", 5, END) is None and system.forecasts.item("later", END) is None
+    after = [ask._replace(at=END + 1) for ask in asks]
+    assert [answer.known for answer in system.answer(after)] == [True, True, True, True]
+    assert "later" in [item["item_id"] for item in system.answer(after)[1].items]
+    assert likeness.like("later", 5, END + 1) is not None and system.forecasts.item("later", END + 1) is not None
+
+
 def scores(answer) -> list[float]:
     return [item["score"] for item in answer.items]
 
@@ -200,6 +225,21 @@ def test_an_item_is_forecast_as_of_then(log, own):
     assert found["forecast"][0]["from"] == found["series"][-1]["from"] + forecasts.step <= at
     assert sum(one["count"] for one in found["series"]) <= len(counted) + 1
     assert forecasts.item("no such", at) is None
+
+
+def test_when_a_silent_item_wakes_is_in_no_forecast_before(small_run, own, tmp_path: Path):
+    bundle = shutil.copytree(small_run.bundle, tmp_path / "bundle")
+    facts = json.loads((bundle / FORECASTER / MODEL).read_text())
+    (bundle / FORECASTER / MODEL).write_text(json.dumps(facts | {"quiet": 5}))
+    sleeps, wakes = (LiveForecasts(own.files, bundle, own.weights) for _ in range(2))
+    at = sleeps.origin + (sleeps.covered + 20) * sleeps.step
+    wakes.take([Stored(1, Event("a", "1003", "103", at + 3 * sleeps.step, "buy", 1.0), 0.0)])
+    sleeps.renew(at)
+    wakes.renew(at + 10 * sleeps.step)
+    found = sleeps.item("103", at)
+    assert found == wakes.item("103", at) != wakes.item("103", at + 10 * sleeps.step)
+    assert found["forecast"][0]["from"] == at == found["series"][-1]["from"] + sleeps.step
+    assert [row["count"] for row in found["series"][-19:]] == [0.0] * 19
 
 
 def test_likeness_knows_what_goes_together_and_is_as_of_then(own):

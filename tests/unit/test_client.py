@@ -58,9 +58,10 @@ def client(server: Server, **options: Any) -> Client:
 
 def test_busy_answers_are_tried_again_with_the_same_event_ids(server: Server) -> None:
     server.answers = [(503, {"Retry-After": "0"}, {}), (429, {}, {}), (200, {}, {"events": [{"seq": 1}]})]
-    assert client(server).events([{"user_id": "a", "item_id": "b"}]) == [{"seq": 1}]
-    sent = [body["events"][0] for _, _, _, body in server.asked]
-    assert len(sent) == 3 and len({event["event_id"] for event in sent}) == 1 and sent[0]["event_id"]
+    told = [{"user_id": "a", "item_id": "b"}, {"user_id": "a", "item_id": "c", "event_id": None}, {"event_id": "mine"}]
+    assert client(server).events(told) == [{"seq": 1}]
+    sent = [tuple(event["event_id"] for event in body["events"]) for _, _, _, body in server.asked]
+    assert len(sent) == 3 and len(set(sent)) == 1 and all(sent[0]) and len(set(sent[0])) == 3 and sent[0][2] == "mine"
 
 
 def test_what_a_dying_gateway_had_in_work_is_sent_again(server: Server) -> None:

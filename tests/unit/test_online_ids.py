@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -32,5 +34,20 @@ def test_search_finds_what_begins_so_in_old_and_new():
     ids.add("anton")
     assert sorted(ids.name(int(index)) for index in ids.starting_with("an")) == ["ann", "anna", "anton"]
     assert ids.starting_with("zz").tolist() == []
-    assert len(ids.starting_with("")) == 5
+    assert sorted(ids.starting_with("").tolist()) == [0, 1, 2, 3, 4]
+    numbers = Ids(pa.array([9, 10, -1, 100, 1]))
+    assert [numbers.name(int(index)) for index in numbers.starting_with("1")] == ["1", "10", "100"]
+
+
+def test_search_needs_no_more_room_for_one_long_identifier():
+    ids = Ids(pa.array(["x" * 100_000, *(f"user {number}" for number in range(50_000))]))
+    tracemalloc.start()
+    try:
+        assert len(ids.starting_with("user 4999")) == 11
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_search_in_nothing_finds_nothing():
     assert np.issubdtype(Ids(pa.array([], pa.string())).starting_with("a").dtype, np.integer)

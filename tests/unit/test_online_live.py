@@ -101,7 +101,7 @@ def test_a_guest_is_answered_as_a_user_with_that_history_and_leaves_no_trace():
         for item, time, value, kind in zip(mine.item, mine.time, mine.value, mine.kind, strict=True)
     ]
     before = built(live, [1], [t])
-    guests = live.host([told[::-1], [Seen("unknown", t)]])
+    guests = live.host([told[::-1], [Seen("unknown", t)]], [t, t])
     both = built(live, guests, [t, t])
     own = live.live.log
     start = own.user_start[guests[0]]
@@ -111,7 +111,7 @@ def test_a_guest_is_answered_as_a_user_with_that_history_and_leaves_no_trace():
     after = built(live, [1], [t])
     for name in batch.Batch._fields:
         np.testing.assert_array_equal(getattr(before, name), getattr(after, name), err_msg=name)
-    assert len(live.host([[]] * GUESTS)) == GUESTS
+    assert len(live.host([[]] * GUESTS, [t] * GUESTS)) == GUESTS
 
 
 def test_a_guest_may_bring_an_item_that_nobody_had_before():
@@ -119,7 +119,7 @@ def test_a_guest_may_bring_an_item_that_nobody_had_before():
     live = LiveState(state(events, events), WEIGHTS)
     first = int(events.time.min())
     for t in (first - 10**6, first, 1, -10):
-        guest = live.host([[Seen(f"i{events.item[0]}", t - 5, "buy", 1.0)]])
+        guest = live.host([[Seen(f"i{events.item[0]}", t - 5, "buy", 1.0)]], [t])
         found = built(live, guest, [t])
         assert found.context[0, 4] > 0  # the history is read
         for name in ("context", "features", "gaps", "values"):
@@ -129,7 +129,7 @@ def test_a_guest_may_bring_an_item_that_nobody_had_before():
 def test_a_history_longer_than_any_before_is_answered():
     events = weighed(random_events(8, 60))
     live, t = LiveState(state(events, events), WEIGHTS), int(events.time.max()) + 10**6
-    guest = live.host([[Seen(f"i{k % 25}", t - 500 + k) for k in range(400)]])
+    guest = live.host([[Seen(f"i{k % 25}", t - 500 + k) for k in range(400)]], [t])
     assert built(live, guest, [t]).context[0, 4] == pytest.approx(np.log1p(400))
 
 
@@ -142,8 +142,12 @@ def test_another_table_of_forecasts_is_read_from_the_next_answer_on():
         np.arange(known + 1, dtype=np.int64), np.zeros(known, np.int32),
         np.full((known, table.values.shape[1]), 7.0, np.float32), table.origin, table.step,
     )  # fmt: skip
+    built(live, [1], [t])
+    compiled = len(batch._fill.signatures)
+    ones.values.flags.writeable = False  # as what comes out of Ray's object store
     live.forecast(ones)
     found = built(live, [1], [t])
+    assert len(batch._fill.signatures) == compiled
     forecast = [name.startswith("forecast_") for name in live.layout.names]
     assert (found.features[0, : found.count[0]][:, forecast] == 7.0).all()
 

@@ -21,6 +21,14 @@ def test_a_key_is_known_by_its_hash_and_kept_nowhere(tmp_path: Path) -> None:
         assert keys.name(wrong) is None
 
 
+def test_a_file_whose_last_line_does_not_end_gets_a_line_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "keys.txt"
+    add_key(path, "ops")
+    path.write_text(path.read_text().rstrip("\n"))
+    key = add_key(path, "shop")
+    assert Keys(path).name(key) == "shop"
+
+
 def test_names_are_used_once_and_are_names(tmp_path: Path) -> None:
     path = tmp_path / "keys.txt"
     add_key(path, "shop")

@@ -13,6 +13,8 @@ from serve_app.models import Model, read_models
 from serve_app.problems import Problem
 from serve_app.schemas import NewModel
 from tests.store_cases import PlainStore
+from timerec.schema import DataError
+from timerec.store import StoreUnavailable
 
 CONFIGURED = Model("first", None, "first")
 
@@ -76,3 +78,46 @@ def test_of_two_gateways_the_one_that_comes_second_undoes_nothing(tmp_path: Path
         assert found.active.bundle.endswith("b") and found.coming is None and found.previous == CONFIGURED
 
     asyncio.run(run())
+
+
+class CutOff(PlainStore):
+    """A store that does what it is told, and of which nobody hears so."""
+
+    away = False
+
+    def renote(self, name: str, text: str, was: str | None) -> bool:
+        done = super().renote(name, text, was)
+        if self.away:
+            self.away = False
+            raise StoreUnavailable("cut off")
+        return done
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_a_change_that_was_cut_off_leaves_no_model_behind_that_is_never_asked(tmp_path: Path, swapped: bool) -> None:
+    async def run() -> None:
+        store = CutOff()
+        one, gateway = desk(store)
+        store.away = not swapped
+        change = asyncio.create_task(one.change(NewModel(bundle=bundle(tmp_path, "a"))))
+        while swapped and read_models(store, CONFIGURED).coming is None:
+            await asyncio.sleep(0.01)
+        store.away |= swapped
+        gateway.go_on.set()
+        with pytest.raises(StoreUnavailable):
+            await change
+        found = read_models(store, CONFIGURED)
+        assert found.coming is None and found.active.bundle.endswith("a" if swapped else "first")
+
+    asyncio.run(run())
+
+
+def test_a_store_that_is_not_as_it_must_be_is_told_and_no_fault_of_ours() -> None:
+    class Wrong(PlainStore):
+        def noted(self, name: str) -> str | None:
+            raise DataError("appendfsync is everysec")
+
+    one, _ = desk(Wrong())
+    with pytest.raises(Problem, match="appendfsync is everysec") as caught:
+        asyncio.run(one.told())
+    assert caught.value.status_code == 503

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from serve_app.models import Failed, Missing, Model
+from serve_app.models import Failed, Missing, Model, Models
 from serve_app.replica import Replica
 from timerec.online.digest import digest_of
 from timerec.store import Event, StoreUnavailable
@@ -51,7 +52,7 @@ class Counted(Replica[Counting]):
 def replica(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Replica[Counting]:
     """A replica that holds the models one and two."""
     monkeypatch.setattr(Replica, "_load", lambda self, model: self._parts.update({model.digest: Counting()}))
-    monkeypatch.setattr("serve_app.replica.open_store", lambda url: Away(Path(url)))
+    monkeypatch.setattr("serve_app.replica.open_store", lambda url, seconds: Away(Path(url)))
     made = Counted(vars(Model("bundle", None, "one")), str(tmp_path), str(tmp_path / "events.db"))
     made._parts["two"] = Counting()
     return made
@@ -98,10 +99,36 @@ def test_a_store_that_is_away_costs_one_request_its_patience_and_is_found_again(
     assert not replica.behind and replica.part("one").seq == 2
 
 
+def test_a_store_is_found_again_while_a_model_is_loaded(replica: Replica[Counting], monkeypatch: pytest.MonkeyPatch) -> None:
+    store: Any = replica._store
+    begun, go_on = threading.Event(), threading.Event()
+
+    def load(self: Replica[Counting], model: Model) -> None:
+        begun.set()
+        assert go_on.wait(60)
+
+    monkeypatch.setattr(Replica, "_load", load)
+    Models(Model("bundle", None, "one"), coming=Model("slow", None, "slow")).save(store, replica._configured, None)
+
+    async def between() -> None:
+        await replica.status()
+        assert await asyncio.to_thread(begun.wait, 60)
+        store.append([Event("a", "u", "i", 5)])
+        replica.behind = True
+        for _ in range(200):
+            await asyncio.sleep(0.05)
+            if not replica.behind:
+                break
+        assert not replica.behind and replica.part("one").seq == 1 and not go_on.is_set()
+        go_on.set()
+
+    asyncio.run(between())
+
+
 def test_another_bundle_in_the_same_folder_is_not_taken_for_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "bundle.json").write_text("{}")
     old = Model(str(tmp_path), None, digest_of(tmp_path))
-    monkeypatch.setattr("serve_app.replica.open_store", lambda url: Away(Path(url)))
+    monkeypatch.setattr("serve_app.replica.open_store", lambda url, seconds: Away(Path(url)))
 
     class Base:
         digest = "of a bundle that was written later"

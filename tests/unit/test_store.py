@@ -156,6 +156,7 @@ def test_a_note_is_renewed_only_by_who_knows_it(store: EventStore) -> None:
     assert not store.renote("models", "one", "zero") and store.noted("models") is None
     assert store.renote("models", "one", None) and not store.renote("models", "two", None)
     assert not store.renote("models", "two", "on") and store.noted("models") == "one"
+    assert store.renote("models", "one", "zero") and store.noted("models") == "one"  # as where a call was cut off
     assert store.renote("models", "", "one") and store.renote("models", "three ❄", "") and store.noted("models") == "three ❄"
 
 

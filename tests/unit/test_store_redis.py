@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +29,20 @@ def own(tmp_path: Path) -> Iterator[RedisServer]:
 
 def url(server: RedisServer) -> str:
     return f"redis://:se%3Acret@127.0.0.1:{server.port}/0?prefix=shop"
+
+
+def test_who_has_little_time_is_told_soon_that_a_server_hangs(own: RedisServer) -> None:
+    store = open_store(url(own), seconds=0.5)
+    store.append([EVENT])
+    own.process.send_signal(signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        with pytest.raises(StoreUnavailable, match="cannot be reached"):
+            store.since(0)
+        assert time.monotonic() - began < 5  # without, four tries of ten seconds
+    finally:
+        own.process.send_signal(signal.SIGCONT)
+    assert [one.event for one in store.since(0)] == [EVENT]
 
 
 def test_a_killed_and_restarted_server_has_all_acknowledged_events(own: RedisServer) -> None:

@@ -48,6 +48,8 @@ class LiveForecasts:
         items = pq.read_table(files.prepared / Prepared.ITEMS, columns=[Columns.ITEM])[Columns.ITEM].combine_chunks()
         log = open_log(files.prepared / Prepared.LOG)
         self.intake = Intake(log, Ids(users), Ids(items), self.manifest["kinds"], weights)
+        self._catalogue = len(items)
+        self._first: dict[int, int] = {}  # unix seconds of the first event of each item that is in no catalogue
         cells = pq.read_table(files.prepared / SERIES, columns=["item", "step", "count"])
         self._cells = [tuple(cells[name].to_numpy() for name in ("item", "step", "count"))]
         self._series: ItemSeries | None = None
@@ -62,6 +64,9 @@ class LiveForecasts:
         rows = self.intake.take(stored)
         if not len(rows.user):
             return
+        for item, time in zip(rows.item.tolist(), rows.time.tolist(), strict=True):
+            if item >= self._catalogue:
+                self._first[item] = min(time, self._first.get(item, time))
         step = step_index(rows.time, self.origin, self.step)
         early = step < 0  # before the series begin: there is no step for it
         self._cells.append((rows.item[~early], step[~early], rows.weight[~early]))
@@ -93,25 +98,28 @@ class LiveForecasts:
         )
 
     def item(self, name: str, at: int) -> dict[str, Any] | None:
-        """An item's series up to `at` (unix seconds) and its forecast from there; None for an unknown item.
+        """An item's series up to `at` (unix seconds) and its forecast from there; None for an item unknown as of then.
 
         Returns:
             {"item_id", "at", "step_seconds", "series": [{"from", "count"}], "forecast": [{"from", "mean", and of a network "q10",
             "q50" and "q90"}]}; the forecast is of the steps after the last one that was over.
         """
         index = self.intake.items.index(name)
-        if index < 0:
+        if index < 0 or self._first.get(index, at - 1) >= at:
             return None
         if self._series is None or index >= self._series.n_items:
             self._series = self._series_until(self.covered)
         series = self._series
         first, begin = int(series.first_step[index]), int(series.offsets[index])
         over = min((at - self.origin) // self.step, series.n_steps)
-        known = max(0, min(over - first, int(series.lengths[index])))
-        y = series.y[begin : begin + known]
-        past = [{"from": self.origin + (first + row) * self.step, "count": float(count)} for row, count in enumerate(y)]
+        y = series.y[begin : begin + max(0, min(over - first, int(series.lengths[index])))]
+        known = len(y)
+        if series.quiet and known:  # by then the series had ended, whatever came later (`ItemSeries.until`)
+            known = min(known, int(np.flatnonzero(y)[-1]) + 1 + series.quiet)
+        counts = np.pad(y, (0, max(0, over - first) - len(y)))
+        past = [{"from": self.origin + (first + row) * self.step, "count": float(count)} for row, count in enumerate(counts)]
         ahead = self._ahead(series, index, known) if known else []
-        coming = [{"from": self.origin + (first + known + h) * self.step, **one} for h, one in enumerate(ahead)]
+        coming = [{"from": self.origin + (over + h) * self.step, **one} for h, one in enumerate(ahead)]
         return {"item_id": name, "at": at, "step_seconds": self.step, "series": past, "forecast": coming}
 
     def _ahead(self, series: ItemSeries, index: int, known: int) -> list[dict[str, float]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable
 
 import numpy as np
@@ -21,7 +22,7 @@ class Ids:
         self._known = pd.Index(self._values, dtype=self._values.dtype)  # as it is: pandas would keep texts once more, as Arrow's
         self._new: dict[str, int] = {}
         self._names: list[str] = []
-        self._sorted: tuple[NDArray[np.str_], NDArray[np.int64]] | None = None  # texts and indices, made when somebody searches
+        self._sorted: NDArray[np.int64] | None = None  # indices in the order of their texts, made when somebody searches
 
     def __len__(self) -> int:
         return len(self._known) + len(self._names)
@@ -57,14 +58,13 @@ class Ids:
 
     def starting_with(self, text: str) -> NDArray[np.int64]:
         """Indices of all identifiers that begin with `text`."""
-        if self._sorted is None:
-            texts = self._known.astype(str).to_numpy(dtype=str) if len(self._known) else np.zeros(0, "U1")
-            order = np.argsort(texts, kind="stable")
-            self._sorted = texts[order], order
-        texts, order = self._sorted
-        low, high = np.searchsorted(texts, [text, text + chr(0x10FFFF)])
-        new = [index for name, index in self._new.items() if name.startswith(text)]
-        return np.concatenate([order[low:high], np.array(new, np.int64)])
+        new = np.array([index for name, index in self._new.items() if name.startswith(text)], np.int64)
+        if not text:
+            return np.concatenate([np.arange(len(self._known)), new])
+        if self._sorted is None:  # texts as they are: an array of them would be as wide as the longest
+            self._sorted = np.argsort(self._values.astype("U20") if self._integers else self._values, kind="stable")
+        low, high = (bisect_left(self._sorted, end, key=self.name) for end in (text, text + chr(0x10FFFF)))
+        return np.concatenate([self._sorted[low:high], new])
 
     def name(self, index: int) -> str:
         """The identifier of an index, as text."""

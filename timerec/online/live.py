@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from timerec.candidates.pairs import ForecastTable, Sources, Workspace, workspace
+from timerec.counters import before
 from timerec.eventlog import EventLog, let_go
 from timerec.livelog import LiveLog, with_room
 from timerec.online.ids import Ids
@@ -38,6 +39,7 @@ class LiveHistory:
                 histories only.
         """
         users, items = Ids(base.users), Ids(base.items[Columns.ITEM])
+        self._catalogue = len(items)
         self.kinds: list[str] = base.manifest["kinds"]
         self.intake = Intake(base.log, users, items, self.kinds, weights)
         self.live = LiveLog(base.log if counters else histories_only(base.log))
@@ -65,18 +67,30 @@ class LiveHistory:
         self.live.enter(*rows)
         return rows
 
-    def host(self, histories: Sequence[Sequence[Seen]]) -> NDArray[np.int32]:
-        """User indices of at most GUESTS people who bring their own history; events with unknown items are left out."""
+    def known(self, items: NDArray[np.int32], at: int) -> NDArray[np.bool_]:
+        """Which items [n] are known as of `at`: those of the catalogue, and any other from its first event on; -1 is none."""
+        known, log = (items >= 0) & (items < self._catalogue), self.live.log
+        for place in np.flatnonzero(items >= self._catalogue):
+            item = items[place]
+            known[place] = before(log.occurrence_time, log.item_start[item], log.item_size[item], at) > 0
+        return known
+
+    def host(self, histories: Sequence[Sequence[Seen]], times: Sequence[int]) -> NDArray[np.int32]:
+        """User indices of at most GUESTS people who bring their own history.
+
+        Events with items that are unknown as of the moment of the request, in `times`, are left out.
+        """
         hosted = self._guests[: len(histories)]
-        for user, history in zip(hosted, histories, strict=True):
-            known = [(self.intake.items.index(seen.item_id), seen) for seen in history]
-            known = [(item, seen) for item, seen in known if item >= 0]
-            told = [self.intake.weigh(seen.event) for _, seen in known]
+        for user, history, at in zip(hosted, histories, times, strict=True):
+            items = self.intake.items.indices(seen.item_id for seen in history)
+            known = self.known(items, at)
+            kept = [seen for seen, there in zip(history, known, strict=True) if there]
+            told = [self.intake.weigh(seen.event) for seen in kept]
             self.live.lend(
                 int(user),
-                np.array([item for item, _ in known], np.int32),
-                np.array([seen.timestamp for _, seen in known], np.int64),
-                np.array([seen.value for _, seen in known], np.float32),
+                items[known],
+                np.array([seen.timestamp for seen in kept], np.int64),
+                np.array([seen.value for seen in kept], np.float32),
                 np.array([weight for weight, _ in told], np.float32),
                 np.array([kind for _, kind in told], np.int8),
             )
@@ -104,10 +118,10 @@ class LiveState(LiveHistory):
             self._grow()
         return rows
 
-    def host(self, histories: Sequence[Sequence[Seen]]) -> NDArray[np.int32]:
+    def host(self, histories: Sequence[Sequence[Seen]], times: Sequence[int]) -> NDArray[np.int32]:
         self._longest = max(self._longest, max(map(len, histories), default=0))
         self._grow()
-        return super().host(histories)
+        return super().host(histories, times)
 
     @property
     def sources(self) -> Sources:
@@ -128,7 +142,8 @@ class LiveState(LiveHistory):
 
     def forecast(self, table: ForecastTable) -> None:
         """Take another table of forecasts, of the items that were known when it was made."""
-        self._table = table
+        # one that came through Ray's object store is read-only, and kernels would be compiled anew for its type
+        self._table = table._replace(values=np.array(table.values))
         self._cover()
 
     _longest = 0

@@ -111,7 +111,7 @@ class Ranker:
         """Items that are scored because the request names them or their category."""
         if ask.items is not None:
             found = self.state.intake.items.indices(ask.items)
-            return np.unique(found[found >= 0])
+            return np.unique(found[self.state.known(found, ask.at)])
         if ask.category is None:
             return np.zeros(0, np.int32)
         members = self._members.get(ask.category, np.zeros(0, np.int64))

@@ -21,7 +21,7 @@ def index_of(history: LiveHistory, asks: Sequence[Ask]) -> NDArray[np.int32]:
     users = np.array([-1 if ask.user_id is None else history.intake.users.index(ask.user_id) for ask in asks], np.int32)
     guests = [place for place, ask in enumerate(asks) if ask.history is not None]
     if guests:
-        users[guests] = history.host([asks[place].history or () for place in guests])
+        users[guests] = history.host([asks[place].history or () for place in guests], [asks[place].at for place in guests])
     return users
 
 

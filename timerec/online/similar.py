@@ -14,7 +14,7 @@ class Likeness:
         self._state = state
 
     def like(self, item_id: str, k: int, at: int) -> list[tuple[int, str, float]] | None:
-        """Up to k items with the reason and its strength, the likest first; None for an unknown item.
+        """Up to k items with the reason and its strength, the likest first; None for one unknown as of `at`.
 
         The reasons are "together" (the newest weights before `at`, see `timerec.candidates.similar`, as shares of the
         largest) and, where those are too few, "text" (cosine). Items that nobody had before `at` and that were not listed
@@ -25,7 +25,7 @@ class Likeness:
         """
         items = self._state.intake.items
         index = items.index(item_id)
-        if index < 0:
+        if not self._state.known(np.array([index], np.int32), at)[0]:
             return None
         log, similar = self._state.live.log, self._state.sources.similar
         size, start = log.item_size, log.item_start

@@ -77,7 +77,10 @@ class EventStore(ABC):
 
     @abstractmethod
     def renote(self, name: str, text: str, was: str | None) -> bool:
-        """`note` where the text under the name is still `was` (None: there is none), in one step; False where it is not."""
+        """`note` where the text under the name is still `was` (None: there is none), in one step; False where it is not.
+
+        Where it is `text` already, that is well: a call that was cut off may be repeated.
+        """
 
     @abstractmethod
     def noted(self, name: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from timerec.schema import DataError
@@ -10,11 +11,12 @@ from timerec.store.base import EventStore
 _CURE = "give a file path, sqlite:///PATH or redis://HOST:PORT/DB?prefix=NAME"
 
 
-def open_store(url: str | Path, create: bool = True) -> EventStore:
+def open_store(url: str | Path, create: bool = True, seconds: float = math.inf) -> EventStore:
     """Open the event store at `url`: a path or `sqlite:///path` (`sqlite:////path` from the root), or `redis://host:port/db`.
 
     Args:
         create: make the file where there is none.
+        seconds: a server that does not answer for so long cannot be reached; without, it is tried several times, for longer.
 
     Raises:
         DataError: no such kind of store, or what is there is no event store of this version.
@@ -31,7 +33,7 @@ def open_store(url: str | Path, create: bool = True) -> EventStore:
             from timerec.store.redis import RedisStore
         except ModuleNotFoundError:
             raise DataError("store redis://…: needs the package redis: pip install 'timerec[redis]'") from None
-        return RedisStore(text)
+        return RedisStore(text, seconds)
     raise DataError(f"store {scheme}://…: there is no such kind of event store: {_CURE}")
 
 

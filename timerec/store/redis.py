@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -24,15 +25,18 @@ class RedisStore(EventStore):
     whose answer was lost is then answered as a duplicate.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, seconds: float = math.inf) -> None:
         """Open the store at `redis://host:port/db?prefix=shop`.
+
+        Args:
+            seconds: after so many no call is tried again.
 
         Raises:
             DataError: the URL, the password, the settings or the contents of the server do not fit.
             StoreUnavailable: the server cannot be reached.
         """
         address = parse(url)
-        self._server = Server(address)
+        self._server = Server(address, seconds)
         client, self._root = self._server.client, f"{address.prefix}:"
         client.set_response_callback("XRANGE", lambda entries, **_: entries)  # as scripts answer, and quicker than dicts
         self._stream, self._ids, self._last, self._records, self._order, version = (

@@ -57,9 +57,10 @@ end
 return removed
 """
 
-# KEYS: notes; ARGV: name, text, and where there is one already what it was
+# KEYS: notes; ARGV: name, text, and where there is one already what it was. A call may be repeated, so it may find its own text.
 RENOTE = """
 local found = redis.call('HGET', KEYS[1], ARGV[1])
+if found == ARGV[2] then return 1 end
 if found ~= (ARGV[3] or false) then return 0 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 return 1

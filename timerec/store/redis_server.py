@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from timerec.schema import DataError
 from timerec.store.base import StoreUnavailable
 
 PAUSES = (0.05, 0.2, 0.5)  # seconds before each further try
-_ANSWER_SECONDS, _CONNECT_SECONDS = 10.0, 2.0
+_ANSWER_SECONDS, _CONNECT_SECONDS = 10.0, 2.0  # of one try
 _PREFIX = re.compile(r"[\w.-]{1,64}", re.ASCII)
 _REFUSED = (redis.AuthenticationError, redis.exceptions.AuthorizationError, redis.exceptions.NoPermissionError)
 _TLS = ("ssl_ca_certs", "ssl_cert_reqs", "ssl_certfile", "ssl_keyfile", "ssl_check_hostname")  # what rediss:// may need
@@ -57,12 +58,13 @@ def parse(url: str) -> Address:
 class Server:
     """A Redis server behind a pool of connections, each of which has shown that the server's acknowledgements are durable."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, seconds: float = math.inf) -> None:
+        """Reach the server at `address`; after so many seconds no call is tried again."""
         self.label = address.label
-        self._closed = False
+        self._seconds, self._closed = seconds, False
         self.client: Any = redis.Redis.from_url(  # Any: its hints cover all protocols and response callbacks at once
-            address.url, protocol=2, socket_timeout=_ANSWER_SECONDS, socket_connect_timeout=_CONNECT_SECONDS,
-            retry=Retry(NoBackoff(), 0), redis_connect_func=self._greet,
+            address.url, protocol=2, socket_timeout=min(seconds, _ANSWER_SECONDS),
+            socket_connect_timeout=min(seconds, _CONNECT_SECONDS), retry=Retry(NoBackoff(), 0), redis_connect_func=self._greet,
         )  # fmt: skip
 
     def call(self, command: Callable[[], _Found]) -> _Found:
@@ -72,6 +74,7 @@ class Server:
             DataError: the server refuses the password, or is not set up to keep what it acknowledges.
             StoreUnavailable: it cannot be reached, or cannot do it now.
         """
+        until = time.monotonic() + self._seconds
         for pause in (*PAUSES, None):
             if self._closed:
                 raise StoreUnavailable(f"{self.label}: the event store is closed: open it again")
@@ -80,7 +83,7 @@ class Server:
             except _REFUSED as error:
                 raise DataError(f"store {self.label}: refused ({error}): give user and password in the URL") from None
             except (redis.ConnectionError, redis.TimeoutError) as error:
-                if pause is None:
+                if pause is None or time.monotonic() + pause > until:
                     raise StoreUnavailable(f"{self.label}: cannot be reached ({error})") from error
                 time.sleep(pause)
             except redis.exceptions.OutOfMemoryError as error:

@@ -119,7 +119,8 @@ class SqliteStore(EventStore):
         encoded(text, "text")
         with self._writing() as connection:
             found = connection.execute("SELECT text FROM notes WHERE name = ?", (name,)).fetchone()
-            if (found[0] if found else None) != was:
+            there = found[0] if found else None
+            if there not in (was, text):
                 return False
             connection.execute("INSERT OR REPLACE INTO notes (name, text) VALUES (?, ?)", (name, text))
         return True
