@@ -252,7 +252,13 @@ class ProblemDetails(BaseModel):
     """An error, after RFC 9457."""
 
     model_config = _shown(
-        {"type": "about:blank", "title": "Not found", "status": 404, "detail": "item_id 'x' is in no table", "errors": []}
+        {
+            "type": "about:blank",
+            "title": "Not found",
+            "status": 404,
+            "detail": "item_id 'x' is not known as of then",
+            "errors": [],
+        }
     )
     type: str
     title: str

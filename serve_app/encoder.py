@@ -30,12 +30,12 @@ class Encoder(Replica["Reading"]):
         return await self.together([*range(len(asks))], lambda rows: self._read(model, [asks[row] for row in rows]))
 
     async def history(self, user_id: str, at: int, limit: int, model: str) -> dict[str, Any] | Missing | None:
-        """A user's latest events strictly before `at`, the newest first; None for an unknown user."""
+        """A user's latest events strictly before `at`, the newest first; None for a user without any."""
         return await self.ask(model, lambda part: part.tell(user_id, at, limit))
 
-    async def users(self, search: str, limit: int, model: str) -> list[dict[str, Any]] | Missing:
-        """Users whose identifier begins with `search`, those with the longest histories first."""
-        return await self.ask(model, lambda part: part.find(search, limit))
+    async def users(self, search: str, limit: int, at: int, model: str) -> list[dict[str, Any]] | Missing:
+        """Users with events before `at` whose identifier begins with `search`, those with the longest histories first."""
+        return await self.ask(model, lambda part: part.find(search, limit, at))
 
     async def _read(self, model: str, asks: list[Ask]) -> list[Heard] | Missing:
         return await self.ask(model, lambda part: [one._replace(behind=self.behind) for one in part.reader.read(asks)])

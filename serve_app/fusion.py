@@ -155,7 +155,8 @@ class Fusion(Replica["Ranking"]):
         try:
             found = await call(lambda: self._forecaster.table.remote(forecast[0], part.digest), FETCHING)
             if not isinstance(found, Missing) and found[:2] > part.forecast:
-                await self.compute(part.swap, *found)
+                covered, told, table = found  # read-only, as it comes out of Ray's object store
+                await self.compute(part.swap, covered, told, await asyncio.to_thread(table.writable))
         except (Late, Down, Busy) as error:
             log.warning("the newest forecasts did not come: %s", type(error).__name__)
         except Exception:

@@ -38,7 +38,7 @@ from timerec import __version__
 from timerec.online.messages import Answer, Ask, Waits
 from timerec.schema import DataError
 from timerec.store.base import StoreUnavailable
-from timerec.store.open import open_store
+from timerec.store.open import SOON, open_store
 
 FRESH = 1.0  # seconds for which the forecaster's last word on its table is taken
 STATED = 1.0  # seconds for which the state of the parts is taken
@@ -93,9 +93,9 @@ class Gateway(Calls):
         )
         self._scales = self._settings.fusion.max_replicas > self._settings.fusion.min_replicas
         self._counted_at = time.monotonic()
-        self._store = open_store(self._settings.store)
+        self._store = open_store(self._settings.store, seconds=SOON)
         self.metrics = Metrics(serve.get_replica_context().replica_id.unique_id)
-        self._writer = Writer(self._store, self._patience.store, self.metrics.dropped)
+        self._writer = Writer(open_store(self._settings.store), self._patience.store, self.metrics.dropped)
         self.rules = Rules(self._limits, Keys(self._settings.keys) if self._settings.keys else None)
         self._configured = Model(**configured)
         self._models = read_models(self._store, self._configured)
@@ -187,20 +187,20 @@ class Gateway(Calls):
 
     async def forecast(self, item_id: str, at: int) -> dict[str, Any]:
         """Series and forecast of an item."""
-        return _found(await self._ask(self._forecaster.item, item_id, at), f"item_id {item_id!r} is in no table")
+        return _found(await self._ask(self._forecaster.item, item_id, at), f"item_id {item_id!r} is not known as of then")
 
     async def history(self, user_id: str, at: int, limit: int) -> dict[str, Any]:
         """A user's latest events."""
-        return _found(await self._ask(self._encoder.history, user_id, at, limit), f"user_id {user_id!r} has no event")
+        return _found(await self._ask(self._encoder.history, user_id, at, limit), f"user_id {user_id!r} has no event before then")
 
     async def users(self, search: str, limit: int) -> list[dict[str, Any]]:
         """Users whose identifier begins so."""
-        found: list[dict[str, Any]] = await self._ask(self._encoder.users, search, limit)
+        found: list[dict[str, Any]] = await self._ask(self._encoder.users, search, limit, self.now)
         return found
 
     async def similar(self, item_id: str, k: int, at: int) -> list[dict[str, Any]]:
         """Items like an item."""
-        return _found(await self._ask(self._fusion.similar, item_id, k, at), f"item_id {item_id!r} is in no table")
+        return _found(await self._ask(self._fusion.similar, item_id, k, at), f"item_id {item_id!r} is not known as of then")
 
     async def state(self) -> dict[str, Any]:
         """State of every part and of the store, looked up once a second at most: who may ask nothing else may ask this."""
@@ -213,7 +213,7 @@ class Gateway(Calls):
         parts = await asyncio.gather(*(self._state(handle) for handle in (self._encoder, self._forecaster, self._fusion)))
         told: dict[str, Any] = dict(zip(("encoder", "forecaster", "fusion"), parts, strict=True))
         try:
-            await asyncio.to_thread(self._store.ping)  # whether it can be written to, too
+            await asyncio.to_thread(self._store.ping)  # whether it is the one that events go to
             told["store"] = {"ok": True, "seq": await asyncio.to_thread(self._store.last)}
         except (StoreUnavailable, DataError):
             told["store"] = {"ok": False}
@@ -321,7 +321,7 @@ class Gateway(Calls):
 
     async def some_users(self, count: int, model: str) -> list[str]:
         """Users with long histories."""
-        found = _held(await call(lambda: self._encoder.users.remote("", count, model), self._patience.answer))
+        found = _held(await call(lambda: self._encoder.users.remote("", count, self.now, model), self._patience.answer))
         return [user["user_id"] for user in found]
 
     async def _count(self) -> None:

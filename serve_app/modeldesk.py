@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from serve_app.models import NOTE, Model, Models, models_of
 from serve_app.problems import Problem
@@ -22,6 +22,8 @@ from timerec.store.base import EventStore, StoreUnavailable
 if TYPE_CHECKING:
     from serve_app.gateway import Gateway
 
+P = ParamSpec("P")
+R = TypeVar("R")
 CANARIES = 20  # users whose lists are compared before a swap
 CANARY_SECONDS = 60.0  # for all of them; replicas may still be loading
 
@@ -57,19 +59,17 @@ class ModelDesk:
                 raise Problem(422, str(error)) from None
             note, found = await self._read()
             before = replace(found, coming=None)  # one that is there was left behind, or finds out that it is no more
-            asked = replace(before, coming=model)
+            asked = replace(before, coming=model).note(self._configured)
             try:
-                note = await self._agree(asked, note)
+                await self._agree(asked, note)
                 faults = await self._gateway.load(model)
                 if faults:
                     raise Problem(422, faults[0])
                 checked = await self._canaries(before.active, model)
-                await self._agree(_after(before, model, wanted.shadow), note)
+                await self._agree(_after(before, model, wanted.shadow).note(self._configured), asked)
             except BaseException:
-                with suppress(Problem, StoreUnavailable):
-                    note, now = await self._read()
-                    if now == asked:  # else another change has begun: what it says stands
-                        await self._agree(before, note)
+                with suppress(Problem, StoreUnavailable):  # another change has begun, or this one is done: what it says stands
+                    await self._agree(before.note(self._configured), asked)
                 raise
             return {**await self.told(), "checked": checked}
 
@@ -85,7 +85,7 @@ class ModelDesk:
             note, now = await self._read()
             if now.previous is None:
                 raise Problem(409, "there is no previous model to go back to")
-            await self._agree(Models(now.previous, now.active), note)
+            await self._agree(Models(now.previous, now.active).note(self._configured), note)
             return await self.told()
 
     async def _canaries(self, old: Model, new: Model) -> dict[str, Any]:
@@ -134,23 +134,35 @@ class ModelDesk:
         Raises:
             Problem: the store is not as it must be.
         """
-        try:
-            note = await asyncio.to_thread(self._store.noted, NOTE)
-        except DataError as error:
-            raise Problem(503, f"the event store cannot be used: {error}") from None
+        note = await _in_full(self._store.noted, NOTE)
         return note, models_of(note, self._configured)
 
-    async def _agree(self, models: Models, was: str | None) -> str:
-        """Write upon the note `was`; the new note.
+    async def _agree(self, note: str, was: str | None) -> None:
+        """Write `note` upon the note `was`.
 
         Raises:
-            Problem: it is another one by now.
+            Problem: it is another one by now, or the store is not as it must be.
         """
-        note = await asyncio.to_thread(models.save, self._store, self._configured, was)
+        written = await _in_full(self._store.renote, NOTE, note, was)
         await self._gateway.follow_now()
-        if note is None:
+        if not written:
             raise Problem(409, "another change of models came in between: look at GET /v1/models")
-        return note
+
+
+async def _in_full(call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Call the store in a thread; who is cancelled meanwhile ends after it, and knows what has been written.
+
+    Raises:
+        Problem: the store is not as it must be.
+    """
+    asked = asyncio.ensure_future(asyncio.to_thread(call, *args, **kwargs))
+    try:
+        return await asyncio.shield(asked)
+    except asyncio.CancelledError:
+        await asyncio.wait({asked})
+        raise
+    except DataError as error:
+        raise Problem(503, f"the event store cannot be used: {error}") from None
 
 
 def _after(before: Models, model: Model, share: float) -> Models:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -66,17 +67,9 @@ class Models:
         found = {model.digest: model for model in (self.active, self.previous, self.coming, self.shadow) if model}
         return list(found.values())
 
-    def save(self, store: EventStore, configured: Model, was: str | None) -> str | None:
-        """Tell all processes of the service that was started with the model `configured`.
-
-        Args:
-            was: the note as it was read; where it is another one by now, nothing is changed.
-
-        Returns:
-            The new note, None where the old one was another.
-        """
-        text = json.dumps({**asdict(self), "configured": configured.digest})
-        return text if store.renote(NOTE, text, was) else None
+    def note(self, configured: Model) -> str:
+        """What tells all processes of the service that was started with the model `configured`; no two notes are alike."""
+        return json.dumps({**asdict(self), "configured": configured.digest, "id": uuid.uuid4().hex})
 
 
 def read_models(store: EventStore, configured: Model) -> Models:

@@ -58,9 +58,13 @@ class Reading:
         ]
         return {"user_id": user_id, "at": at, "count": known, "events": events}
 
-    def find(self, search: str, limit: int) -> list[dict[str, Any]]:
-        """Users whose identifier begins with `search`, those with the longest histories first."""
-        users, size = self.history.intake.users, self.history.live.log.user_size
+    def find(self, search: str, limit: int, at: int) -> list[dict[str, Any]]:
+        """Users with events before `at` whose identifier begins with `search`, those with the longest histories first."""
+        log, users = self.history.live.log, self.history.intake.users
+        start, size = log.user_start, log.user_size
         found = users.starting_with(search)
+        found = found[size[found] > 0]
+        found = found[log.event_time[start[found]] < at]
         best = found[np.argsort(-size[found], kind="stable")[:limit]]
-        return [{"user_id": users.name(int(index)), "events": int(size[index])} for index in best]
+        count = [int(before(log.event_time, start[index], size[index], at)) for index in best]
+        return [{"user_id": users.name(int(index)), "events": events} for index, events in zip(best, count, strict=True)]

@@ -18,7 +18,7 @@ from serve_app.models import Failed, Missing, Model, Models, read_models
 from timerec.schema import DataError
 from timerec.store.base import EventStore, StoreUnavailable
 from timerec.store.events import Stored
-from timerec.store.open import open_store
+from timerec.store.open import SOON, open_store
 
 if TYPE_CHECKING:
     from timerec.online.base import Base
@@ -39,7 +39,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T", bound=Part)
 PAGE = 10_000  # events read at once
-STORE = 2.0  # seconds that the store may take, since answers wait meanwhile; then they go on without the newest events
 IDLE = 0.25  # seconds after which a replica without requests catches up with the store
 LOOK = 4  # in so many of these turns it also looks which models it shall hold
 RETRIED = 30.0  # seconds until a model that could not be loaded is tried again
@@ -60,7 +59,7 @@ class Replica(ABC, Generic[T]):
         torch.set_num_threads(1)
         self._folder = Path(folder)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="timerec")
-        self._store: EventStore = open_store(store, seconds=STORE)
+        self._store: EventStore = open_store(store, seconds=SOON)
         self._configured = Model(**configured)
         self._parts: dict[str, T] = {}
         self._failed: dict[str, str] = {}  # what is wrong with models that could not be loaded
@@ -176,6 +175,7 @@ class Replica(ABC, Generic[T]):
             try:
                 if self.behind:  # not in the thread that answers: a server that hangs would hold it
                     await asyncio.to_thread(self._store.ping)
+                    self.behind = False
                 if turn % LOOK == 0 and (self._holding is None or self._holding.done()):  # beside: a model may take minutes
                     self._holding = asyncio.get_running_loop().create_task(self._hold_what_is_wanted())
                 await asyncio.get_running_loop().run_in_executor(self._thread, self._idle)
@@ -186,7 +186,8 @@ class Replica(ABC, Generic[T]):
 
     def _idle(self) -> None:
         for part in list(self._parts.values()):
-            self.idle(part)
+            if not self.behind:  # one wait for a server that hangs is enough
+                self.idle(part)
 
     async def _hold_what_is_wanted(self) -> None:
         try:

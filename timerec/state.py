@@ -71,10 +71,10 @@ def open_state(
     table = ForecastTable(
         np.asarray(forecast.offsets),
         np.asarray(forecast.first_step),
-        _plain(forecast.values),
+        np.asarray(forecast.values),
         int(forecast.origin),
         int(forecast.step),
-    )
+    ).writable()
     log = open_log(prepared / Prepared.LOG)
     short = reducer(text)
     families = reducer.families(short) if families is None else families
@@ -84,9 +84,3 @@ def open_state(
     users = pq.read_table(prepared / Prepared.USERS, columns=[Columns.USER])[Columns.USER].combine_chunks()
     names = layout(manifest["attribute_names"], forecast.names, manifest["kinds"])
     return State(sources, names, text, users, items, manifest)
-
-
-def _plain(array: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A writable view type: compiled kernels are built once, not once more for read-only maps."""
-    plain = np.asarray(array)
-    return plain if plain.flags.writeable else plain.copy()

@@ -75,8 +75,14 @@ export async function askItem() {
   const { item, at } = state;
   const signal = only("item");
   if (!item) return;
-  const [forecast, similar] = await Promise.all([api.forecast(item.item_id, at, signal), api.similar(item.item_id, at, signal)]);
-  set({ told: { forecast, similar } });
+  try {
+    const asked = [api.forecast(item.item_id, at, signal), api.similar(item.item_id, at, signal)];
+    const [forecast, similar] = await Promise.all(asked);
+    set({ told: { forecast, similar } });
+  } catch (error) {
+    if (error.status !== 404) throw error;
+    set({ told: { forecast: { series: [], forecast: [] }, similar: { items: [] } } }); // it came later
+  }
 }
 
 // Everything that is on the page, as of the chosen moment.

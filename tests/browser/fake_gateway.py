@@ -41,6 +41,7 @@ class FakeGateway:
         self.events: list[NewEvent] = []
         self.degraded: list[str] = []
         self.missing: set[str] = set()
+        self.first = 0  # unix seconds before which no item is known
         self.problem: Problem | None = None
         self._began = time.monotonic()
 
@@ -94,12 +95,18 @@ class FakeGateway:
         return {"user_id": user_id, "at": at, "count": len(new + old), "events": (new + old)[:limit]}
 
     async def forecast(self, item_id: str, at: int) -> dict[str, Any]:
+        self._known(item_id, at)
         first = NOW - 30 * DAY
         past = [{"from": first + n * DAY, "count": float(n % 7)} for n in range(30)]
         ahead = [{"from": NOW + n * DAY, "mean": 3.0, "q10": 1.0, "q50": 3.0, "q90": 6.0 + n} for n in range(4)]
         return {"item_id": item_id, "at": at, "step_seconds": DAY, "series": past, "forecast": ahead}
 
+    def _known(self, item_id: str, at: int) -> None:
+        if at <= self.first:
+            raise Problem(404, f"item_id {item_id!r} is not known as of then")
+
     async def similar(self, item_id: str, k: int, at: int) -> list[dict[str, Any]]:
+        self._known(item_id, at)
         return [{**item, "reason": "text", "score": 0.5} for item in ITEMS[:3] if item["item_id"] != item_id]
 
     async def state(self) -> dict[str, Any]:

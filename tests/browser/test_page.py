@@ -182,6 +182,18 @@ def test_an_item_opens_with_its_forecast_and_what_is_like_it(page: Page, service
     expect(page.get_by_role("button", name="Title 1", exact=True)).to_be_focused()
 
 
+def test_an_item_shows_nothing_of_a_moment_before_it_was_known(page: Page, service: Service):
+    page.get_by_role("button", name="Title 3", exact=True).click()
+    expect(page.get_by_role("img", name=re.compile("forecast for the day")).locator(".count")).to_have_count(30)
+    service.gateway.first = NOW
+    page.get_by_label("As of", exact=True).focus()
+    for _ in range(6):
+        page.keyboard.press("ArrowLeft")
+    expect(page.locator("#series")).to_have_text("Nothing happened with it before then.")
+    expect(page.locator("#similar li")).to_have_count(0)
+    expect(page.locator("#problem")).to_be_hidden()
+
+
 def test_what_an_answer_lacks_is_told_in_words(page: Page, service: Service):
     service.gateway.degraded = ["encoder", "store"]
     service.gateway.missing = {"encoder"}

@@ -133,18 +133,19 @@ def test_a_history_longer_than_any_before_is_answered():
     assert built(live, guest, [t]).context[0, 4] == pytest.approx(np.log1p(400))
 
 
-def test_another_table_of_forecasts_is_read_from_the_next_answer_on():
+@pytest.mark.parametrize("known", [25, 500])  # fewer and more items than there is room for
+def test_another_table_of_forecasts_is_read_from_the_next_answer_on(known: int):
     events = weighed(random_events(2, 200))
     live, t = LiveState(state(events, events), WEIGHTS), int(events.time.max()) + 1
     table = live.sources.forecast
-    known = 25
     ones = ForecastTable(
         np.arange(known + 1, dtype=np.int64), np.zeros(known, np.int32),
         np.full((known, table.values.shape[1]), 7.0, np.float32), table.origin, table.step,
     )  # fmt: skip
     built(live, [1], [t])
     compiled = len(batch._fill.signatures)
-    ones.values.flags.writeable = False  # as what comes out of Ray's object store
+    for array in (ones.values, ones.offsets, ones.first_step):
+        array.flags.writeable = False  # as what comes out of Ray's object store
     live.forecast(ones)
     found = built(live, [1], [t])
     assert len(batch._fill.signatures) == compiled

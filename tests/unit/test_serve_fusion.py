@@ -71,7 +71,7 @@ def heard(seq: int) -> Heard:
 def fusion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fusion:
     """A fusion that holds the model one, with an encoder that answers."""
     monkeypatch.setattr(Replica, "_load", lambda self, model: self._parts.update({model.digest: Part()}))
-    monkeypatch.setattr("serve_app.replica.open_store", lambda url: SqliteStore(Path(url)))
+    monkeypatch.setattr("serve_app.replica.open_store", lambda url, seconds: SqliteStore(Path(url)))
     forecaster: Any = SimpleNamespace(options=lambda **_: None)
     encoder: Any = Encoder()
     return Fusion(vars(Model("bundle", None, "one")), str(tmp_path), str(tmp_path / "events.db"), encoder, forecaster)

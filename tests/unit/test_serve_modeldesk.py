@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from serve_app.modeldesk import ModelDesk
-from serve_app.models import Model, read_models
+from serve_app.models import NOTE, Model, read_models
 from serve_app.problems import Problem
 from serve_app.schemas import NewModel
 from tests.store_cases import PlainStore
@@ -121,3 +122,26 @@ def test_a_store_that_is_not_as_it_must_be_is_told_and_no_fault_of_ours() -> Non
     with pytest.raises(Problem, match="appendfsync is everysec") as caught:
         asyncio.run(one.told())
     assert caught.value.status_code == 503
+
+
+def test_who_goes_while_the_store_writes_leaves_no_model_behind(tmp_path: Path) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    class Slow(PlainStore):
+        def renote(self, name: str, text: str, was: str | None) -> bool:
+            begun.set()
+            assert go_on.wait(60)
+            return super().renote(name, text, was)
+
+    async def run() -> None:
+        store = Slow()
+        one, _ = desk(store)
+        change = asyncio.create_task(one.change(NewModel(bundle=bundle(tmp_path, "a"))))
+        assert await asyncio.to_thread(begun.wait, 60)
+        change.cancel()
+        asyncio.get_running_loop().call_later(0.1, go_on.set)
+        with pytest.raises(asyncio.CancelledError):
+            await change
+        assert store.noted(NOTE) and read_models(store, CONFIGURED).coming is None
+
+    asyncio.run(run())

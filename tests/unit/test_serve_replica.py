@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from serve_app.models import Failed, Missing, Model, Models
+from serve_app.models import NOTE, Failed, Missing, Model, Models
 from serve_app.replica import Replica
 from timerec.online.digest import digest_of
 from timerec.store import Event, StoreUnavailable
@@ -108,7 +108,8 @@ def test_a_store_is_found_again_while_a_model_is_loaded(replica: Replica[Countin
         assert go_on.wait(60)
 
     monkeypatch.setattr(Replica, "_load", load)
-    Models(Model("bundle", None, "one"), coming=Model("slow", None, "slow")).save(store, replica._configured, None)
+    wanted = Models(Model("bundle", None, "one"), coming=Model("slow", None, "slow"))
+    store.note(NOTE, wanted.note(replica._configured))
 
     async def between() -> None:
         await replica.status()

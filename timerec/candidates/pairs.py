@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -39,6 +39,14 @@ class ForecastTable(NamedTuple):
     values: NDArray[np.float32]  # [rows, F]
     origin: int  # unix seconds
     step: int  # seconds
+
+    def writable(self) -> ForecastTable:
+        """The same with copies of read-only arrays, for which kernels would be compiled once more."""
+        return ForecastTable(_writable(self.offsets), _writable(self.first_step), _writable(self.values), self.origin, self.step)
+
+
+def _writable(array: NDArray[Any]) -> NDArray[Any]:
+    return array if array.flags.writeable else array.copy()
 
 
 class Sources(NamedTuple):

@@ -142,8 +142,7 @@ class LiveState(LiveHistory):
 
     def forecast(self, table: ForecastTable) -> None:
         """Take another table of forecasts, of the items that were known when it was made."""
-        # one that came through Ray's object store is read-only, and kernels would be compiled anew for its type
-        self._table = table._replace(values=np.array(table.values))
+        self._table = table.writable()
         self._cover()
 
     _longest = 0

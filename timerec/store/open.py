@@ -8,6 +8,7 @@ from pathlib import Path
 from timerec.schema import DataError
 from timerec.store.base import EventStore
 
+SOON = 2.0  # seconds: for who must not wait longer for a store that hangs, since others wait meanwhile
 _CURE = "give a file path, sqlite:///PATH or redis://HOST:PORT/DB?prefix=NAME"
 
 
