@@ -152,7 +152,7 @@ def _run(
     try:
         check()
         first = "" if compiled() else " and compiling kernels, the first time on a machine: a minute or two"
-        console.print(f"starting gateway, encoder, forecaster and fusion{first} …")
+        console.print(f"starting gateway, encoder, forecaster and fusion{first} …", soft_wrap=True)
         try:
             start(settings, serves_host, port, grpc_port)
         except Exception:
