@@ -150,6 +150,14 @@ class Deeds:
         return self._last if time.monotonic() < self._until else "nothing"
 
 
+def detail_of(text: str) -> str:
+    """What an answer that is a problem says of itself."""
+    try:
+        return str(json.loads(text)["detail"])
+    except (ValueError, TypeError, KeyError):
+        return "in no words of the service"
+
+
 class Load:
     """Clients, and what they met."""
 
@@ -183,7 +191,7 @@ class Load:
                         self.slowest = max(self.slowest, time.monotonic() - began)
                         told: dict[str, Any] = json.loads(text)
                         return told
-                    last = f"{path} {response.status}"
+                    last = f"{path} {response.status} {detail_of(text)}"
             except (aiohttp.ClientError, TimeoutError) as error:
                 last = f"{path} {type(error).__name__}"
             self.again[f"{last} after {self._deeds.just()}"] += 1
