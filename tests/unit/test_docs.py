@@ -101,7 +101,7 @@ def test_commands_and_their_options_exist(path: Path) -> None:
         command = root
         while hasattr(command, "commands"):
             command = command.commands[words.pop(0)]
-        known = {option for parameter in command.params for option in parameter.opts}
+        known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
         assert {word for word in words if word.startswith("--")} <= known | {"--debug"}, words
         for place, word in enumerate(words):
             if word == "--set" and "=" in words[place + 1] and "key" not in words[place + 1]:
