@@ -42,6 +42,7 @@ from timerec.store.open import SOON, open_store
 
 FRESH = 1.0  # seconds for which the forecaster's last word on its table is taken
 STATED = 1.0  # seconds for which the state of the parts is taken
+ELSEWHERE = (0.0, 0.05, 0.2, 0.5, 1.0)  # seconds before each try of a request whose models a replica does not hold
 FOLLOWED = 0.5  # seconds between looks at which models are agreed on
 COUNTED = 2.0  # seconds between looks at how many replicas of the fusion run, where it scales
 LOADING = 300.0  # seconds that a replica may take to load a model
@@ -239,12 +240,19 @@ class Gateway(Calls):
         return time.monotonic() + min(self._patience.answer, (deadline or math.inf) / 1000)
 
     async def _by_active(self, ask: Ask, models: Models, until: float) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The answer of the active model, or of the one before it where a replica is not as far yet."""
-        for model in (models.active, models.previous or self._configured):
-            try:
-                return await self.answer(ask, model.digest, until)
-            except NotHeld:
-                continue
+        """The answer of the active model, or of the one before it where a replica is not as far yet.
+
+        One that is slow to load may be two changes behind: then another replica is asked.
+        """
+        for pause in ELSEWHERE:
+            if pause:
+                await asyncio.sleep(max(0.0, min(pause, until - time.monotonic())))
+                models = self._follow()
+            for model in (models.active, models.previous or self._configured):
+                try:
+                    return await self.answer(ask, model.digest, until)
+                except NotHeld:
+                    continue
         raise Problem(503, "the model is being loaded: ask again", {"Retry-After": "2"})
 
     async def _in_shadow(self, ask: Ask, model: str, items: list[dict[str, Any]]) -> None:
