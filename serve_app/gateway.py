@@ -9,9 +9,9 @@ import math
 import random
 import time
 import uuid
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from ray import serve
 from ray.serve.handle import DeploymentHandle
@@ -40,6 +40,7 @@ from timerec.schema import DataError
 from timerec.store.base import StoreUnavailable
 from timerec.store.open import SOON, open_store
 
+R = TypeVar("R")
 FRESH = 1.0  # seconds for which the forecaster's last word on its table is taken
 STATED = 1.0  # seconds for which the state of the parts is taken
 ELSEWHERE = (0.0, 0.05, 0.2, 0.5, 1.0)  # seconds before each try of a request whose models a replica does not hold
@@ -128,7 +129,7 @@ class Gateway(Calls):
     async def _recommend(self, ask: Ask, until: float) -> dict[str, Any]:
         began, models = time.perf_counter(), self._follow()
         request_id = uuid.uuid4().hex
-        told, record = await self._by_active(ask, models, until)
+        told, record = await self._by_active(lambda model: self.answer(ask, model, until), until)
         told = {"request_id": request_id, **told}
         if self._settings.log_requests:
             self._writer.keep(request_id, json.dumps({"ask": ask._asdict(), "answer": told, **record}))
@@ -239,18 +240,18 @@ class Gateway(Calls):
         """Moment of the monotonic clock until which somebody waits for an answer, who said so in milliseconds or did not."""
         return time.monotonic() + min(self._patience.answer, (deadline or math.inf) / 1000)
 
-    async def _by_active(self, ask: Ask, models: Models, until: float) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The answer of the active model, or of the one before it where a replica is not as far yet.
+    async def _by_active(self, work: Callable[[str], Awaitable[R]], until: float) -> R:
+        """What `work` says of the active model, or of the one before it where a replica is not as far yet.
 
         One that is slow to load may be two changes behind: then another replica is asked.
         """
         for pause in ELSEWHERE:
             if pause:
                 await asyncio.sleep(max(0.0, min(pause, until - time.monotonic())))
-                models = self._follow()
+            models = self._follow()
             for model in (models.active, models.previous or self._configured):
                 try:
-                    return await self.answer(ask, model.digest, until)
+                    return await work(model.digest)
                 except NotHeld:
                     continue
         raise Problem(503, "the model is being loaded: ask again", {"Retry-After": "2"})
@@ -286,17 +287,17 @@ class Gateway(Calls):
 
     async def _ask(self, method: Any, *arguments: Any) -> Any:
         """What one part says for the active model, or for the one before it."""
-        models = self._follow()
-        for model in (models.active, models.previous or self._configured):
-            try:
-                return _held(await call(partial(method.remote, *arguments, model.digest), self._patience.answer))
-            except NotHeld:
-                continue
-            except Late:
-                raise Problem(504, "no answer in time: ask again") from None
-            except (Down, Busy):
-                break
-        raise Problem(503, "this part is not there at the moment: ask again", {"Retry-After": "1"})
+        until = self.until(None)
+
+        async def asked(model: str) -> Any:
+            return _held(await call(partial(method.remote, *arguments, model), until - time.monotonic()))
+
+        try:
+            return await self._by_active(asked, until)
+        except Late:
+            raise Problem(504, "no answer in time: ask again") from None
+        except (Down, Busy):
+            raise Problem(503, "this part is not there at the moment: ask again", {"Retry-After": "1"}) from None
 
     def _follow(self) -> Models:
         """The models that all processes have agreed on, looked up from time to time."""

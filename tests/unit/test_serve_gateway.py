@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
 
 import pytest
 
 from serve_app.gateway import Gateway, NotHeld
 from serve_app.models import Model, Models
 from serve_app.problems import Problem
-from timerec.online.messages import Ask
 
 NEW, OLD = Model("new", None, "new"), Model("old", None, "old")
 
@@ -28,16 +26,15 @@ class Asked(Gateway):
     def _follow(self) -> Models:
         return Models(NEW, OLD)
 
-    async def answer(self, ask: Ask, model: str, until: float) -> tuple[dict[str, Any], dict[str, Any]]:
+    async def work(self, model: str) -> str:
         self.asked.append(model)
         if len(self.asked) <= self.tries:
             raise NotHeld(model)
-        return {"model": model}, {}
+        return model
 
 
-def by_active(gateway: Gateway, seconds: float = 10.0) -> str:
-    found, _ = asyncio.run(gateway._by_active(Ask(None, 0), Models(NEW, OLD), time.monotonic() + seconds))
-    return str(found["model"])
+def by_active(gateway: Asked, seconds: float = 10.0) -> str:
+    return asyncio.run(gateway._by_active(gateway.work, time.monotonic() + seconds))
 
 
 @pytest.mark.parametrize(("tries", "model"), [(0, "new"), (1, "old"), (2, "new"), (5, "old")])
